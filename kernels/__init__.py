@@ -1,0 +1,1 @@
+"""The code that runs compiled, without the GIL: generation, comparison, location."""

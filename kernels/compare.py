@@ -1,0 +1,126 @@
+"""Comparison: how a buffer differs from a content, at memory speed where it does not.
+
+Called by verify. The reference is tests/oracle.py and a plain comparison of two arrays.
+"""
+
+import numpy as np
+
+from dgenfs.kernels.content import (
+    GROUP,
+    GROUP_STATES,
+    GROUPS,
+    SECTOR_STATES,
+    next_random_words,
+    random_words_numerator,
+    sector_state,
+)
+from dgenfs.kernels.jit import inlined, kernel
+from dgenfs.kernels.words import GAMMA, LANES, SECTOR, WORD, mix, words_differ
+
+_SECTOR = np.uint64(SECTOR)
+_ONE = np.uint64(1)
+_BYTE_BITS = np.uint64(8)
+
+
+@inlined
+def sector_differs(buf, at, state, count):
+    """Return whether the whole sector at ``buf[at : at + 512]`` is not the expected one."""
+    differs = np.uint8(0)
+    for group in range(GROUPS):
+        left = count - group * LANES
+        if left > 0:
+            differs |= words_differ(buf, at + group * GROUP, state + GROUP_STATES[group], left)
+        else:
+            differs |= words_differ(buf, at + group * GROUP, state, 0)
+    return differs != 0
+
+
+@kernel(
+    "UniTuple(int64, 5)(Array(uint8, 1, 'C', readonly=True), int64, int64, int64, uint64, int64)"
+)
+def compare_part(buf, at, within, length, state, count):
+    """Compare bytes [within, within + length) of one sector with ``buf[at:]``, byte by byte.
+
+    Args:
+        buf: uint8[::1].
+        at: int64, index of the first byte.
+        within: int64, first byte of the sector, 0 to 511.
+        length: int64, bytes, at most 512 - within.
+        state: uint64, state of the sector's first word.
+        count: int64, random words of the sector.
+
+    Returns:
+        int64 each: first wrong byte counted from ``at``, -1 if there is none; last wrong byte;
+        wrong bytes; wrong bits; wrong bytes that read zero.
+    """
+    first = np.int64(-1)
+    last = np.int64(-1)
+    wrong_bytes = np.int64(0)
+    wrong_bits = np.int64(0)
+    zeros = np.int64(0)
+    for i in range(length):
+        j = (within + i) // WORD
+        word = np.uint64(0)
+        if j < count:
+            word = mix(state + np.uint64(j) * GAMMA) >> (
+                _BYTE_BITS * np.uint64((within + i) % WORD)
+            )
+        difference = (word & np.uint64(255)) ^ np.uint64(buf[at + i])
+        if difference != np.uint64(0):
+            if first < 0:
+                first = i
+            last = i
+            wrong_bytes += 1
+            if buf[at + i] == 0:
+                zeros += 1
+            while difference != np.uint64(0):
+                difference &= difference - _ONE
+                wrong_bits += 1
+    return first, last, wrong_bytes, wrong_bits, zeros
+
+
+@kernel("UniTuple(int64, 3)(Array(uint8, 1, 'C', readonly=True), uint64, uint64, uint64, uint64)")
+def compare(buf, offset, key, period, c_milli):
+    """Compare ``buf`` with the content from ``offset`` on, starting over at ``period``.
+
+    Args:
+        buf: uint8[::1], any length and alignment.
+        offset: uint64, content offset of ``buf[0]``, bytes, below ``period``.
+        key: uint64, the layout's key.
+        period: uint64, bytes, a multiple of 4096.
+        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
+
+    Returns:
+        int64 each: index of the first wrong byte, -1 if there is none; wrong bytes; 512-byte
+        sectors of the content that hold one.
+    """
+    first = np.int64(-1)
+    wrong_bytes = np.int64(0)
+    wrong_sectors = np.int64(0)
+    numerator = random_words_numerator(c_milli)
+    whole = numerator // c_milli
+    step = numerator % c_milli
+    at = np.int64(0)
+    while at < buf.size:
+        sector = offset // _SECTOR
+        within = np.int64(offset % _SECTOR)
+        end = at + np.int64(min(np.uint64(buf.size - at), period - offset))
+        carry = ((sector % c_milli) * numerator) % c_milli
+        state = sector_state(key, sector)
+        while at < end:
+            count, carry = next_random_words(carry, whole, step, c_milli)
+            length = min(SECTOR - within, end - at)
+            if length < SECTOR or sector_differs(buf, at, state, count):
+                part_first, _, part_bytes, _, _ = compare_part(
+                    buf, at, within, length, state, count
+                )
+                if part_bytes > 0:
+                    if first < 0:
+                        first = at + part_first
+                    wrong_bytes += part_bytes
+                    wrong_sectors += 1
+            state += SECTOR_STATES
+            at += length
+            within = np.int64(0)
+        offset = np.uint64(0)
+    return first, wrong_bytes, wrong_sectors
