@@ -1,0 +1,84 @@
+"""Names as file objects."""
+
+import io
+import os
+from pathlib import PurePath
+from typing import Any
+
+from dgenfs.generator import DataGenerator
+from dgenfs.spec import find_file
+
+BUFFER_SIZE = 64 << 10  # bytes; costs 3 µs to fill
+
+
+class DataFile(io.RawIOBase):
+    """A generated file, unbuffered, read-only and seekable; see ``open``."""
+
+    def __init__(self, generator: DataGenerator, name: str) -> None:
+        """Read what ``generator`` generates under the name ``name``."""
+        self._generator = generator
+        self._position = 0
+        self.name = name
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` from the position on; return bytes written, 0 at the end."""
+        self._check_open()
+        written = self._generator.read_into(buffer, self._position)
+        self._position += written
+        return written
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set the position, which may be past the end, and return it.
+
+        Raises:
+            ValueError: the position would be negative, or ``whence`` is none of SEEK_*.
+        """
+        self._check_open()
+        starts = {
+            os.SEEK_SET: 0,
+            os.SEEK_CUR: self._position,
+            os.SEEK_END: self._generator.size,
+        }
+        if whence not in starts:
+            raise ValueError(f"whence {whence}: must be 0, 1 or 2")
+        position = starts[whence] + offset
+        if position < 0:
+            raise ValueError(f"position {position} of {self.name}: must not be negative")
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        """Return the position, bytes."""
+        self._check_open()
+        return self._position
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError(f"{self.name} is closed")
+
+
+def open(name: str, *, threads: int | None = None) -> io.BufferedReader:  # noqa: A001
+    """Open a name as a binary file.
+
+    Args:
+        name: a file's name, or a file in a tree such as ``1000x1M_d2/000017.bin``.
+        threads: most threads to fill one large read with, None for one a CPU.
+
+    Returns:
+        A seekable, read-only file object; large reads go past its buffer.
+
+    Raises:
+        SpecError: ``name`` is no file's.
+        ValueError: ``threads`` is below 1.
+    """
+    spec, file = find_file(PurePath(name))
+    generator = DataGenerator(spec, file=file, threads=threads)
+    return io.BufferedReader(DataFile(generator, name), BUFFER_SIZE)

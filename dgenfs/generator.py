@@ -1,0 +1,240 @@
+"""The generator: content into the caller's buffers, in large pieces on all CPUs."""
+
+import functools
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgenfs import topology
+from dgenfs.buffers import writable_bytes
+from dgenfs.kernels.content import fill, fill_files
+from dgenfs.layout import MAX_SIZE, Layout
+from dgenfs.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec
+
+MIN_SLICE = 1 << 20  # bytes; below it handing a slice to another thread costs more than it saves
+PAGE = 4096  # bytes
+
+
+class Stream:
+    """The bytes of one file, or of all files of a tree one after the other; immutable.
+
+    Attributes:
+        layout: the numbers of the content.
+        size: bytes.
+    """
+
+    def __init__(self, layout: Layout, file: int | None = None) -> None:
+        """Select file number ``file`` of ``layout``, all files in order for None."""
+        self.layout = layout
+        self.size = layout.total_size if file is None else layout.size
+        self._base = 0 if file is None else layout.file_offset(file)
+        self._wraps_files = file is None and layout.files > 1
+        self._key = np.uint64(layout.key)
+        self._period = np.uint64(layout.period)
+        self._compress = np.uint64(layout.compress_milli)
+        self._file_size = np.uint64(layout.size)
+        self._stride = np.uint64(layout.stride)
+
+    def fill(self, out: NDArray[np.uint8], offset: int) -> None:
+        """Fill ``out`` (uint8[::1]) with the stream's bytes from ``offset`` on."""
+        if self._wraps_files:
+            fill_files(
+                out,
+                np.uint64(offset),
+                self._key,
+                self._period,
+                self._compress,
+                self._file_size,
+                self._stride,
+            )
+        else:
+            start = np.uint64((self._base + offset) % self.layout.period)
+            fill(out, start, self._key, self._period, self._compress)
+
+
+class DataGenerator:
+    """A stream of test data, written into the caller's buffers.
+
+    ``read_into`` may be called by any number of threads at once; the position, and with it
+    ``fill_chunk`` and ``seek``, belongs to one thread at a time. The GIL is released while a buffer
+    is filled. Buffers of 2 MiB and more are split over threads pinned to the NUMA nodes.
+
+    Attributes:
+        spec: what is generated.
+        size: bytes of the whole stream.
+    """
+
+    def __init__(
+        self, spec_or_name: Spec | str, *, file: int | None = None, threads: int | None = None
+    ) -> None:
+        """Start at the stream's first byte.
+
+        Args:
+            spec_or_name: a file's or a tree's.
+            file: number of a tree's file; None for all files one after the other.
+            threads: most threads to fill one buffer with, None for one a CPU.
+
+        Raises:
+            SpecError: the name is none, or a checksum's.
+            IndexError: the tree has no such file.
+            ValueError: ``threads`` is below 1.
+        """
+        self.spec = Spec.parse(spec_or_name) if isinstance(spec_or_name, str) else spec_or_name
+        self.spec.require_content()
+        if file is not None:
+            self.spec.path(file)
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads={threads}: at least 1, or None for one a CPU")
+        self._file = file
+        self._threads = threads or len(_topology().cpus)
+        self._stream = Stream(self.spec.layout, file)
+        self.size = self._stream.size
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes before the next byte that ``fill_chunk`` writes."""
+        return self._position
+
+    def seek(self, offset: int) -> None:
+        """Go on at ``offset`` bytes.
+
+        Raises:
+            ValueError: ``offset`` is negative or past the end.
+        """
+        if not 0 <= offset <= self.size:
+            raise ValueError(f"offset {offset} of {self.spec}: must be 0 to {self.size}")
+        self._position = offset
+
+    def reset(self) -> None:
+        """Go on at the first byte."""
+        self._position = 0
+
+    def is_complete(self) -> bool:
+        """Return whether ``fill_chunk`` has written the last byte."""
+        return self._position == self.size
+
+    def set_seed(self, seed: int) -> None:
+        """Go on at the same position in the content of another seed.
+
+        Args:
+            seed: 0 to 2^64 - 1.
+
+        Raises:
+            ValueError: ``seed`` is outside that range.
+        """
+        self.spec = self.spec.with_seed(seed)
+        self._stream = Stream(self.spec.layout, self._file)
+
+    def fill_chunk(self, buffer: Any) -> int:
+        """Fill ``buffer`` with the bytes that follow and advance.
+
+        Args:
+            buffer: see ``read_into``.
+
+        Returns:
+            Bytes written: the buffer's length, less at the end, 0 behind it.
+
+        Raises:
+            TypeError, ValueError: as ``read_into`` does.
+        """
+        written = self.read_into(buffer, self._position)
+        self._position += written
+        return written
+
+    def read_into(self, buffer: Any, offset: int) -> int:
+        """Fill ``buffer`` with the bytes from ``offset`` on; the position stays.
+
+        Args:
+            buffer: any writable C-contiguous buffer or CPU tensor, filled in place.
+            offset: bytes, 0 or more.
+
+        Returns:
+            Bytes written: the buffer's length, less at the end, 0 behind it.
+
+        Raises:
+            TypeError: ``buffer`` is no buffer of numbers.
+            ValueError: ``buffer`` is read-only or not contiguous, or ``offset`` is negative.
+        """
+        out = writable_bytes(buffer)
+        if offset < 0:
+            raise ValueError(f"offset {offset}: must not be negative")
+        out = out[: max(0, self.size - offset)]
+        self._fill(out, offset)
+        return out.size
+
+    def _fill(self, out: NDArray[np.uint8], offset: int) -> None:
+        slices = min(self._threads, out.size // MIN_SLICE)
+        if slices <= 1:
+            self._stream.fill(out, offset)
+            return
+        pools = _pools()
+        # Whole pages, so that no two threads write to one cache line.
+        step = (out.size // slices + PAGE) & -PAGE
+        pending: list[Future[None]] = []
+        for i, start in enumerate(range(step, out.size, step)):
+            pool = pools[i * len(pools) // slices]
+            pending.append(
+                pool.submit(self._stream.fill, out[start : start + step], offset + start)
+            )
+        self._stream.fill(out[:step], offset)
+        for slice_filled in pending:
+            slice_filled.result()
+
+
+def generate_data(
+    size: int, dedup: float = 1, compress: float = 1, seed: int = 0
+) -> NDArray[np.uint8]:
+    """Generate a file's whole content in memory.
+
+    Args:
+        size: bytes, 0 or more.
+        dedup: dedup ratio, 1 to 1000, rounded to thousandths.
+        compress: compression ratio, 1 to 20, rounded to thousandths.
+        seed: 0 to 2^64 - 1.
+
+    Returns:
+        uint8 array of ``size`` bytes, the content of ``{size}_d{dedup}_c{compress}_s{seed}``.
+
+    Raises:
+        ValueError: an argument is outside its range.
+    """
+    for what, value, most in (
+        ("size", size, MAX_SIZE),
+        ("dedup", dedup, MAX_DEDUP_MILLI // 1000),
+        ("compress", compress, MAX_COMPRESS_MILLI // 1000),
+        ("seed", seed, MAX_SEED),
+    ):
+        least = 1 if what in ("dedup", "compress") else 0
+        if not least <= value <= most:
+            raise ValueError(f"{what}={value}: must be {least} to {most}")
+    out = np.empty(size, np.uint8)
+    DataGenerator(f"{size}_d{dedup:.3f}_c{compress:.3f}_s{seed}").fill_chunk(out)
+    return out
+
+
+@functools.cache
+def _topology() -> topology.Topology:
+    return topology.detect()
+
+
+@functools.cache
+def _pools() -> list[ThreadPoolExecutor]:
+    """Return one pool of threads a NUMA node, shared by all generators of the process."""
+    nodes = _topology().nodes
+    pin = len(nodes) > 1
+    return [
+        ThreadPoolExecutor(
+            len(node.cpus),
+            thread_name_prefix=f"dgenfs-node{node.index}",
+            initializer=functools.partial(topology.pin_thread, node.cpus) if pin else None,
+        )
+        for node in nodes
+    ]
+
+
+# A forked child, such as a data loader's worker, has the pools but none of their threads.
+os.register_at_fork(after_in_child=_pools.cache_clear)

@@ -1,0 +1,64 @@
+"""The nearest good name to one that is none."""
+
+import re
+
+from dgenfs.layout import MAX_UNIT, MIN_UNIT
+from dgenfs.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec, SpecError, format_ratio
+
+_TREE = re.compile(r"[0-9]{1,10}x", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtpe]?i?b?)(?:ytes?)?", re.IGNORECASE)
+_PARAM = re.compile(
+    r"(dedup|compress|comp|seed|unit|block|[dcsbf])[a-z]*[=:_-]?([0-9]+(?:\.[0-9]+)?)([a-z]*)",
+    re.IGNORECASE,
+)
+_LETTERS = {"dedup": "d", "compress": "c", "comp": "c", "seed": "s", "unit": "b", "block": "b"}
+_EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{0,7})\Z")
+
+
+def nearest_name(text: str) -> str | None:
+    """Return the good name that keeps most of ``text``, None if no size can be found in it.
+
+    Values outside their range go to the range's end, what is not understood is left out, and the
+    result is canonical.
+
+    Args:
+        text: what was taken for a name.
+    """
+    text = text[:255]
+    tree = _TREE.match(text)
+    head = _SIZE.match(text, tree.end() if tree else 0)
+    if head is None:
+        return None
+    parts = [(tree[0].lower() if tree else "") + _size(head)]
+    seen = set()
+    for found in _PARAM.finditer(text, head.end()):
+        letter = _LETTERS.get(found[1].lower(), found[1].lower())
+        if letter not in seen and (letter != "f" or tree):
+            seen.add(letter)
+            parts.append(letter + _value(letter, found[2], found[3]))
+    extension = _EXTENSION.search(text)
+    name = "_".join(parts)
+    for candidate in (f"{name}.{extension[1]}" if extension else name, name, parts[0]):
+        try:
+            return Spec.parse(candidate).name
+        except SpecError:
+            continue
+    return None
+
+
+def _size(found: re.Match[str]) -> str:
+    unit = found[2].upper()
+    return found[1] + (unit[0] if len(unit) == 2 and unit[1] == "I" else unit)
+
+
+def _value(letter: str, number: str, unit: str) -> str:
+    if letter in "dc":
+        most = MAX_DEDUP_MILLI if letter == "d" else MAX_COMPRESS_MILLI
+        return format_ratio(min(most, max(1000, round(float(number) * 1000))))
+    if letter == "s":
+        return str(min(MAX_SEED, int(float(number))))
+    if letter == "f":
+        return str(max(1, int(float(number))))
+    scale = {"k": 1 << 10, "m": 1 << 20}.get(unit[:1].lower(), 1)
+    wanted = min(MAX_UNIT, max(MIN_UNIT, float(number) * scale))
+    return f"{1 << round(wanted).bit_length() - 1}B"
