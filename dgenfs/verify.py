@@ -1,0 +1,471 @@
+"""Verification: what is wrong in a copy, where, and where the wrong bytes belong."""
+
+import errno
+import fcntl
+import logging
+import mmap
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgenfs import topology
+from dgenfs.kernels import locate
+from dgenfs.kernels.compare import compare
+from dgenfs.layout import SECTOR, Layout
+from dgenfs.parallel import in_order
+from dgenfs.spec import Spec
+
+CHUNK = 4 << 20  # bytes of one read
+MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
+BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
+MAX_EXTENTS = 10_000  # kept of one file; the totals count all
+MAX_PATHS = 10_000  # kept of each list of a tree
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int], None]
+
+
+class Kind(StrEnum):
+    """What an extent of damage is."""
+
+    ZEROS = "zeros"
+    MISPLACED = "misplaced"
+    OTHER_SEED = "other seed"
+    BIT_FLIPS = "bit flips"
+    UNKNOWN = "unknown"
+    MISSING = "missing tail"
+    EXCESS = "excess tail"
+    UNREADABLE = "unreadable"
+
+
+_KINDS = {
+    locate.ZEROS: Kind.ZEROS,
+    locate.MISPLACED: Kind.MISPLACED,
+    locate.OTHER_SEED: Kind.OTHER_SEED,
+    locate.BIT_FLIPS: Kind.BIT_FLIPS,
+    locate.UNKNOWN: Kind.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Damage of one kind in adjoining sectors.
+
+    Attributes:
+        start: offset of the first wrong byte in the file.
+        end: offset behind the last wrong byte.
+        kind: what the bytes are instead.
+        wrong_bytes: bytes between that differ; the missing, excess or unreadable bytes.
+        wrong_bits: bits between that differ; 0 where no bits were compared.
+        belongs_at: for MISPLACED and OTHER_SEED, the offset that the bytes at ``start`` belong at;
+            where duplicates leave a choice, the one nearest to ``start``.
+        belongs_in: the number of the tree's file that they belong in; 0 for a plain file.
+        seed: for OTHER_SEED, the seed of the content they belong to.
+    """
+
+    start: int
+    end: int
+    kind: Kind
+    wrong_bytes: int
+    wrong_bits: int = 0
+    belongs_at: int | None = None
+    belongs_in: int | None = None
+    seed: int | None = None
+
+    def continues(self, before: "Extent") -> bool:
+        """Return whether this extent and the one before it are one, cut by a chunk's end."""
+        if self.kind is not before.kind or self.seed != before.seed:
+            return False
+        if self.start // SECTOR > (before.end - 1) // SECTOR + 1:
+            return False
+        if self.belongs_at is None or before.belongs_at is None:
+            return self.belongs_at is before.belongs_at
+        return (
+            self.belongs_in == before.belongs_in
+            and self.belongs_at - self.start == before.belongs_at - before.start
+        )
+
+
+@dataclass(slots=True)
+class Total:
+    """All extents of one kind, kept or not."""
+
+    extents: int = 0
+    wrong_bytes: int = 0
+    wrong_bits: int = 0
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What verify found in one file.
+
+    Attributes:
+        path: the file.
+        name: canonical name of what it should hold.
+        file: number of the file in a tree, 0 for a plain file.
+        expected_size: bytes it should have.
+        size: bytes it has.
+        wrong_sectors: 512-byte sectors with a wrong byte among those compared.
+        extents: damage in order of offset, at most MAX_EXTENTS.
+        totals: all damage by kind.
+    """
+
+    path: Path
+    name: str
+    file: int
+    expected_size: int
+    size: int
+    wrong_sectors: int = 0
+    extents: list[Extent] = field(default_factory=list)
+    totals: dict[Kind, Total] = field(default_factory=dict)
+
+    @property
+    def identical(self) -> bool:
+        """Whether every byte is right."""
+        return not self.totals
+
+    @property
+    def wrong_bytes(self) -> int:
+        """Bytes that differ, are missing, in excess or unreadable."""
+        return sum(total.wrong_bytes for total in self.totals.values())
+
+    @property
+    def omitted_extents(self) -> int:
+        """Extents that are counted in the totals only."""
+        return sum(total.extents for total in self.totals.values()) - len(self.extents)
+
+    def add(self, extent: Extent) -> None:
+        """Add an extent that starts behind all others."""
+        total = self.totals.setdefault(extent.kind, Total())
+        total.wrong_bytes += extent.wrong_bytes
+        total.wrong_bits += extent.wrong_bits
+        if self.extents and extent.continues(self.extents[-1]):
+            before = self.extents[-1]
+            self.extents[-1] = replace(
+                before,
+                end=extent.end,
+                wrong_bytes=before.wrong_bytes + extent.wrong_bytes,
+                wrong_bits=before.wrong_bits + extent.wrong_bits,
+            )
+            return
+        total.extents += 1
+        if len(self.extents) < MAX_EXTENTS:
+            self.extents.append(extent)
+
+
+@dataclass(slots=True)
+class TreeReport:
+    """What verify found in the directory of a tree.
+
+    Attributes:
+        path: the directory.
+        name: canonical name of the tree.
+        files: files the tree should have.
+        identical_files: files without a wrong byte.
+        different: reports of files with wrong bytes, at most MAX_PATHS.
+        different_files: number of them all.
+        missing: paths within the tree of files that are not there, at most MAX_PATHS.
+        missing_files: number of them all.
+        unexpected: paths within the tree that should not be there, at most MAX_PATHS.
+        unexpected_files: number of them all.
+    """
+
+    path: Path
+    name: str
+    files: int
+    identical_files: int = 0
+    different: list[FileReport] = field(default_factory=list)
+    different_files: int = 0
+    missing: list[str] = field(default_factory=list)
+    missing_files: int = 0
+    unexpected: list[str] = field(default_factory=list)
+    unexpected_files: int = 0
+
+    @property
+    def identical(self) -> bool:
+        """Whether all files are there, every byte is right, and nothing else is there."""
+        return not (self.different_files or self.missing_files or self.unexpected_files)
+
+
+class Verifier:
+    """Compares files with what their names say.
+
+    One verifier keeps its threads and buffers for all files given to it; close it when done, or
+    use it as a context manager. For one caller at a time.
+    """
+
+    def __init__(
+        self, *, seeds: Sequence[int] = (), direct: bool = False, threads: int | None = None
+    ) -> None:
+        """Start the reading threads.
+
+        Args:
+            seeds: other seeds whose content to recognize.
+            direct: refuse to read through the page cache instead of doing so where a file cannot
+                be read around it.
+            threads: reads in flight, None for one a CPU and at least MIN_THREADS.
+        """
+        self._seeds = tuple(seeds)
+        self._direct = direct
+        self._threads = threads or max(MIN_THREADS, len(topology.detect().cpus))
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dgenfs-verify")
+        self._buffers = threading.local()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> "Verifier":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def verify_file(
+        self, path: Path, spec: Spec, file: int = 0, progress: Progress | None = None
+    ) -> FileReport:
+        """Compare one file, or the start of a block device, with what it should hold.
+
+        Args:
+            path: a regular file or a block device.
+            spec: what it should hold.
+            file: number of the file in a tree.
+            progress: called with the number of bytes compared since the last call.
+
+        Raises:
+            ValueError: ``path`` is neither, or cannot be read around the page cache and must be.
+            OSError: ``path`` cannot be opened.
+        """
+        with _open(path, direct=self._direct) as (descriptor, around_cache):
+            device = stat.S_ISBLK(os.fstat(descriptor).st_mode)
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            report = FileReport(path, spec.name, file, spec.size, size)
+            log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, spec.name, around_cache)
+            comparison = _Comparison(
+                descriptor, spec.layout, file, self._seeds, around_cache, self._buffers
+            )
+            compared = min(size, spec.size)
+            chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
+            found: Iterator[tuple[int, int, list[Extent]]]
+            if compared <= CHUNK:
+                # Another thread would cost a small file more than it saves.
+                found = map(comparison.chunk, chunks)
+            else:
+                found = in_order(self._pool, 2 * self._threads, comparison.chunk, chunks)
+            for length, wrong_sectors, extents in found:
+                report.wrong_sectors += wrong_sectors
+                for extent in extents:
+                    report.add(extent)
+                if progress is not None:
+                    progress(length)
+        if size < spec.size:
+            report.add(Extent(size, spec.size, Kind.MISSING, spec.size - size))
+        if size > spec.size and not device:
+            report.add(Extent(spec.size, size, Kind.EXCESS, size - spec.size))
+        return report
+
+    def verify_tree(self, path: Path, spec: Spec, progress: Progress | None = None) -> TreeReport:
+        """Compare a directory with the tree it should hold.
+
+        Args:
+            path: the tree's directory, whatever it is called.
+            spec: a tree's.
+            progress: called with the number of bytes compared since the last call.
+
+        Raises:
+            ValueError: a file cannot be read around the page cache and must be.
+            NotADirectoryError: ``path`` is not a directory.
+            OSError: a file that is there cannot be opened.
+        """
+        if not path.is_dir():
+            raise NotADirectoryError(f"{path}: is not a directory, and {spec.name} is a tree")
+        report = TreeReport(path, spec.name, spec.files)
+        for file in range(spec.files):
+            inside = spec.path(file)
+            try:
+                found = self.verify_file(path / inside, spec, file, progress)
+            except (FileNotFoundError, NotADirectoryError):
+                report.missing_files += 1
+                if len(report.missing) < MAX_PATHS:
+                    report.missing.append(inside)
+                continue
+            if found.identical:
+                report.identical_files += 1
+            else:
+                report.different_files += 1
+                if len(report.different) < MAX_PATHS:
+                    report.different.append(found)
+        for inside in _unexpected(path, spec):
+            report.unexpected_files += 1
+            if len(report.unexpected) < MAX_PATHS:
+                report.unexpected.append(inside)
+        return report
+
+
+class _Comparison:
+    """One open file and the content it should have; used by several threads."""
+
+    def __init__(
+        self,
+        descriptor: int,
+        layout: Layout,
+        file: int,
+        seeds: Sequence[int],
+        around_cache: bool,
+        buffers: threading.local,
+    ) -> None:
+        self._descriptor = descriptor
+        self._layout = layout
+        self._file = file
+        self._seeds = seeds
+        self._around_cache = around_cache
+        self._buffers = buffers
+        keys = [layout.key, *(layout.key_of_seed(seed) for seed in seeds)]
+        self._keys = np.array(keys, np.uint64)
+        self._base = layout.file_offset(file)
+
+    def chunk(self, extent: tuple[int, int]) -> tuple[int, int, list[Extent]]:
+        """Return the length, the wrong sectors and the damage of the bytes at (offset, length)."""
+        start, length = extent
+        wrong_sectors = 0
+        extents: list[Extent] = []
+        for at, found in self._read(start, length):
+            if isinstance(found, int):
+                extents.append(Extent(at, at + found, Kind.UNREADABLE, found))
+                continue
+            offset = np.uint64((self._base + at) % self._layout.period)
+            period = np.uint64(self._layout.period)
+            c_milli = np.uint64(self._layout.compress_milli)
+            first, _, wrong = compare(found, offset, self._keys[0], period, c_milli)
+            if first < 0:
+                continue
+            wrong_sectors += int(wrong)
+            rows = np.empty((found.size // SECTOR + 2, locate.COLUMNS), np.int64)
+            count = locate.find_damage(found, offset, self._keys, period, c_milli, rows)
+            extents.extend(self._extent(at, row) for row in rows[:count].tolist())
+        return length, wrong_sectors, extents
+
+    def _extent(self, at: int, row: list[int]) -> Extent:
+        kind = _KINDS[row[locate.KIND]]
+        extent = Extent(
+            at + row[locate.START],
+            at + row[locate.END],
+            kind,
+            row[locate.WRONG_BYTES],
+            row[locate.WRONG_BITS],
+        )
+        if kind not in (Kind.MISPLACED, Kind.OTHER_SEED):
+            return extent
+        belongs_in, belongs_at = self._belongs(extent.start, row[locate.SHIFT])
+        seed = self._seeds[row[locate.KEY] - 1] if kind is Kind.OTHER_SEED else None
+        return replace(extent, belongs_in=belongs_in, belongs_at=belongs_at, seed=seed)
+
+    def _belongs(self, start: int, shift: int) -> tuple[int | None, int | None]:
+        """Return the file and the offset nearest to ``start`` whose content is ``shift`` ahead."""
+        layout = self._layout
+        here = self._file * layout.stride + start
+        nearest = sorted((shift + k * layout.period for k in range(-2, 2)), key=abs)
+        for distance in nearest:
+            file, offset = divmod(here + distance, layout.stride)
+            if 0 <= file < layout.files and offset < layout.size:
+                return file, offset
+        return None, None
+
+    def _read(self, start: int, length: int) -> Iterator[tuple[int, NDArray[np.uint8] | int]]:
+        """Yield pieces of [start, start + length): their bytes, or their length if unreadable."""
+        buffer = getattr(self._buffers, "buffer", None)
+        if buffer is None:
+            # Anonymous memory is aligned to pages, as O_DIRECT wants it.
+            buffer = self._buffers.buffer = mmap.mmap(-1, CHUNK)
+        pieces = [(start, length)]
+        while pieces:
+            at, wanted = pieces.pop()
+            try:
+                got = self._read_into(buffer, at, wanted)
+            except OSError as error:
+                if error.errno not in (errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.ENODATA):
+                    raise
+                if wanted <= BLOCK:
+                    log.warning("offset %d, %d bytes: %s", at, wanted, error.strerror)
+                    yield at, wanted
+                else:
+                    half = (wanted // 2 + BLOCK - 1) & -BLOCK
+                    pieces += [(at + half, wanted - half), (at, half)]
+                continue
+            if got:
+                yield at, np.frombuffer(buffer, np.uint8, got)
+            if got < wanted:
+                # The file became shorter while it was read.
+                yield at + got, wanted - got
+
+    def _read_into(self, buffer: mmap.mmap, at: int, wanted: int) -> int:
+        got = 0
+        while got < wanted:
+            # A whole block past the end: O_DIRECT takes no odd length.
+            end = -(-wanted // BLOCK) * BLOCK if self._around_cache else wanted
+            with memoryview(buffer) as view, view[got:end] as rest:
+                count = os.preadv(self._descriptor, [rest], at + got)
+            if count == 0:
+                break
+            got += count
+            if self._around_cache and got % BLOCK:
+                break
+        return min(got, wanted)
+
+
+@contextmanager
+def _open(path: Path, *, direct: bool) -> Iterator[tuple[int, bool]]:
+    """Open a file for reading; yield its descriptor and whether it goes around the page cache."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
+    descriptor = os.open(path, flags)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise ValueError(f"{path}: is neither a regular file nor a block device")
+        around_cache = _reads_directly(descriptor, path)
+        if direct and not around_cache:
+            raise ValueError(f"{path}: its file system has no O_DIRECT; leave out --direct")
+        if not around_cache:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        yield descriptor, around_cache
+    finally:
+        os.close(descriptor)
+
+
+def _reads_directly(descriptor: int, path: Path) -> bool:
+    """Set O_DIRECT (fcntl(2), F_SETFL) and return whether a read takes it."""
+    plain = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, plain | os.O_DIRECT)
+        with mmap.mmap(-1, BLOCK) as block:
+            os.preadv(descriptor, [block], 0)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            log.debug("%s: no O_DIRECT here, reading through the page cache", path)
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, plain)
+            return False
+        # An unreadable first block is damage, found when it is compared.
+    return True
+
+
+def _unexpected(path: Path, spec: Spec) -> Iterator[str]:
+    """Yield the paths within the tree's directory ``path`` that are not the tree's."""
+    for entry in os.scandir(path):
+        if spec.directory_index(entry.name) is None:
+            if spec.index(entry.name) is None:
+                yield entry.name
+            continue
+        for inner in os.scandir(entry):
+            inside = f"{entry.name}/{inner.name}"
+            if spec.index(inside) is None:
+                yield inside
