@@ -1,0 +1,261 @@
+"""The command line."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+import dgenfs
+from dgenfs import logs, report
+from dgenfs.analyze import MissingLibraryError
+from dgenfs.analyze import analyze as measure
+from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
+from dgenfs.suggest import nearest_name
+from dgenfs.verify import FileReport, TreeReport, Verifier
+from dgenfs.write import Range, write_file, write_stream, write_tree
+
+DIFFERENT = 1
+FAILED = 1
+USAGE = 2
+
+app = typer.Typer(
+    help="Test data with an exact deduplication and compression ratio.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+stdout = Console()
+stderr = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        logs.configure()
+    except logs.LogConfigError as error:
+        print_error(str(error))
+        sys.exit(USAGE)
+    app()
+
+
+def print_error(message: str) -> None:
+    """Print one line to standard error."""
+    stderr.print(f"dgenfs: {message}", style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn what users can cause into one line and an exit code."""
+    try:
+        yield
+    except SpecError as error:
+        nearest = nearest_name(error.name)
+        print_error(f"{error}" + (f"; the nearest name is {nearest}" if nearest else ""))
+        raise typer.Exit(USAGE) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(f"{where}{error.strerror}" if error.strerror else str(error))
+        usage = isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError)
+        raise typer.Exit(USAGE if usage else FAILED) from error
+    except (ValueError, MissingLibraryError) as error:
+        print_error(str(error))
+        raise typer.Exit(USAGE) from error
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error if it is a terminal; yield what advances it by bytes."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    )
+    task = bar.add_task(what, total=total)
+    with bar:
+        yield lambda advance: bar.advance(task, advance)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        stdout.print(f"dgenfs {dgenfs.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Test data with an exact deduplication and compression ratio."""
+
+
+@app.command()
+def gen(
+    name: Annotated[
+        str,
+        typer.Argument(help="10G_d4_c2.bin, 1000x1M_d2, or a tree's file 1000x1M_d2/000017.bin"),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="A path; - is standard output. Default: NAME, here."),
+    ] = None,
+    offset: Annotated[str, typer.Option(help="First byte to write, such as 4096 or 1.5G.")] = "0",
+    length: Annotated[str | None, typer.Option(help="Bytes to write. Default: to the end.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+) -> None:
+    """Write NAME's content to a file, a directory (for a tree) or standard output."""
+    with errors():
+        if "/" not in name and (tree := Spec.parse(name)).tree:
+            if (offset, length) != ("0", None) or output == "-" or force:
+                raise ValueError(f"{name}: a tree is written whole, to a path that is not there")
+            with progress(name, tree.layout.total_size) as advance:
+                write_tree(tree, target(output, name), advance)
+            return
+        spec, file = find_file(PurePath(name))
+        source = byte_range(spec, file, offset, length)
+        with progress(name, source.length) as advance:
+            if output == "-":
+                # As cat does: a reader that leaves ends us, without a word.
+                signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+                write_stream(source, sys.stdout.fileno(), advance)
+            else:
+                write_file(source, target(output, name), advance, force=force)
+
+
+def target(output: str | None, name: str) -> Path:
+    """Return where to write: like cp, into a directory that is there."""
+    base = PurePath(name).name
+    if output is None:
+        return Path(base)
+    return Path(output, base) if Path(output).is_dir() else Path(output)
+
+
+def byte_range(spec: Spec, file: int, offset: str, length: str | None) -> Range:
+    """Read the options of a range; ValueError if it is not in the file."""
+    start = parse_size(offset)
+    count = max(0, spec.size - start) if length is None else parse_size(length)
+    if start + count > spec.size:
+        raise ValueError(f"offset {start} and length {count}: {spec} ends at {spec.size}")
+    return Range(spec, file, start, count)
+
+
+@app.command()
+def verify(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Copies to check.")],
+    as_name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What they hold. Default: their name."),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option(help="Other seeds whose bytes to recognize, such as 0,7,100-199.")
+    ] = "",
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Never read through the page cache, or fail.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
+) -> None:
+    """Compare copies with what their names say: 0 identical, 1 different, 2 bad usage."""
+    with errors():
+        work = [(path, *expected(path, as_name)) for path in paths]
+        total = sum(
+            spec.layout.total_size if spec.tree and file is None else spec.size
+            for _, spec, file in work
+        )
+        reports: list[FileReport | TreeReport] = []
+        with (
+            Verifier(seeds=parse_seeds(seeds), direct=direct) as verifier,
+            progress("verify", total) as advance,
+        ):
+            for path, spec, file in work:
+                if file is None:
+                    reports.append(verifier.verify_tree(path, spec, advance))
+                else:
+                    reports.append(verifier.verify_file(path, spec, file, advance))
+    if as_json:
+        print_json(
+            {
+                "identical": all(r.identical for r in reports),
+                "reports": [report.as_json(r) for r in reports],
+            }
+        )
+    else:
+        for one in reports:
+            stdout.print(report.as_text(one))
+    if not all(one.identical for one in reports):
+        raise typer.Exit(DIFFERENT)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, indented."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def expected(path: Path, name: str | None) -> tuple[Spec, int | None]:
+    """Return what ``path`` should hold and the file's number, None for a whole tree."""
+    is_directory = path.is_dir()
+    if is_directory:
+        spec = Spec.parse(name or path.resolve().name)
+        if not spec.tree:
+            raise ValueError(f"{path}: is a directory, and {spec} is not a tree")
+        return spec, None
+    return find_file(PurePath(name) if name else path.absolute())
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read a list such as ``0,7,100-199``; ValueError if it is none."""
+    seeds: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal()):
+            raise ValueError(f"--seeds {text!r}: {part!r} is no seed and no range such as 100-199")
+        if int(last or first) > MAX_SEED:
+            raise ValueError(f"--seeds {text!r}: {part!r}: a seed is 0 to {MAX_SEED}")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+@app.command()
+def explain(name: Annotated[str, typer.Argument(help="A name, good or bad.")]) -> None:
+    """Show what NAME means and what storage will make of it, or which rule it breaks."""
+    with errors():
+        stdout.print(report.explanation(Spec.parse(name)))
+
+
+@app.command()
+def analyze(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Any files or directories of files.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
+) -> None:
+    """Measure how well files deduplicate and compress, at the chunk sizes of storage."""
+    with errors():
+        size = sum(path.stat().st_size for path in paths)
+        with progress("analyze", size) as advance:
+            analysis = measure(paths, advance)
+    if as_json:
+        print_json(report.analysis_as_json(analysis))
+    else:
+        stdout.print(report.analysis_as_text(analysis))

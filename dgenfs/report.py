@@ -1,0 +1,171 @@
+"""What the commands found, as text for people and as JSON for programs."""
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dgenfs.analyze import Analysis
+from dgenfs.expected import content_defined_dedup, fixed_dedup
+from dgenfs.layout import FORMAT, SECTOR
+from dgenfs.spec import Spec
+from dgenfs.verify import Extent, FileReport, Kind, TreeReport
+
+SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
+
+
+def as_json(found: FileReport | TreeReport) -> dict[str, Any]:
+    """Return a report of verify as what json.dumps takes."""
+    values = asdict(found)
+    values["path"] = str(found.path)
+    values["identical"] = found.identical
+    if isinstance(found, TreeReport):
+        values["different"] = [as_json(file) for file in found.different]
+    else:
+        values["wrong_bytes"] = found.wrong_bytes
+        values["omitted_extents"] = found.omitted_extents
+    return values
+
+
+def as_text(found: FileReport | TreeReport) -> RenderableType:
+    """Return a report of verify for a terminal."""
+    return _tree(found) if isinstance(found, TreeReport) else _file(found)
+
+
+def _file(found: FileReport) -> RenderableType:
+    if found.identical:
+        return Text(f"{found.path}: identical, {size(found.expected_size)}", "green")
+    head = Text(
+        f"{found.path}: different, {size(found.wrong_bytes)} wrong of {size(found.expected_size)}"
+        f" in {found.wrong_sectors} sectors of {SECTOR} B",
+        "red",
+    )
+    if found.size != found.expected_size:
+        head.append(f"; the file has {size(found.size)}")
+    table = Table("offset", "end", "kind", "wrong", "where it belongs", box=None)
+    for extent in found.extents[:SHOWN]:
+        table.add_row(
+            str(extent.start),
+            str(extent.end),
+            str(extent.kind),
+            _wrong(extent),
+            _belongs(extent, found.file),
+        )
+    hidden = found.omitted_extents + len(found.extents[SHOWN:])
+    rest = [Text(f"and {hidden} more extents; --json has more")] if hidden else []
+    totals = ", ".join(
+        f"{kind}: {total.extents} extents, {size(total.wrong_bytes)}"
+        for kind, total in found.totals.items()
+    )
+    return Group(head, table, *rest, Text(totals))
+
+
+def _wrong(extent: Extent) -> str:
+    if extent.kind is Kind.BIT_FLIPS:
+        return f"{extent.wrong_bits} bits"
+    return size(extent.wrong_bytes)
+
+
+def _belongs(extent: Extent, file: int) -> str:
+    if extent.belongs_at is None:
+        return ""
+    where = f"at {extent.belongs_at} ({extent.belongs_at - extent.start:+d})"
+    if extent.belongs_in != file:
+        where = f"at {extent.belongs_at} in file {extent.belongs_in}"
+    return where if extent.seed is None else f"{where} of seed {extent.seed}"
+
+
+def _tree(found: TreeReport) -> RenderableType:
+    style = "green" if found.identical else "red"
+    head = Text(
+        f"{found.path}: {found.identical_files} of {found.files} files identical,"
+        f" {found.different_files} different, {found.missing_files} missing,"
+        f" {found.unexpected_files} unexpected",
+        style,
+    )
+    lines: list[RenderableType] = [head]
+    lines += [_file(file) for file in found.different[:SHOWN]]
+    for what, paths, count in (
+        ("missing", found.missing, found.missing_files),
+        ("unexpected", found.unexpected, found.unexpected_files),
+    ):
+        lines += [Text(f"{what}: {path}") for path in paths[:SHOWN]]
+        if count > SHOWN:
+            lines.append(Text(f"and {count - SHOWN} more {what}"))
+    return Group(*lines)
+
+
+def explanation(spec: Spec) -> RenderableType:
+    """Return what a name means and what storage will make of it."""
+    layout = spec.layout
+    table = Table(box=None, show_header=False)
+    rows = [
+        ("name", spec.name),
+        ("content format", f"v{FORMAT}"),
+        ("files", f"{spec.files} of {size(spec.size)}" if spec.tree else size(spec.size)),
+        ("dedup unit", size(spec.unit)),
+        ("units", f"{layout.units}, of which {layout.content_units} distinct"),
+        ("distinct bytes", size(layout.unique_size)),
+        ("seed", str(spec.seed)),
+        ("key", f"{spec.key:016x}"),
+        ("dedup", f"{spec.dedup:g} named, {spec.effective_dedup:.4f} given"),
+        ("compression", f"{spec.compress:g} named, {spec.effective_compress:.4f} given"),
+        ("a store of 4 KiB chunks sees", f"{fixed_dedup(layout, 4 << 10):.3f}:1 dedup"),
+        ("a store of 128 KiB chunks sees", f"{fixed_dedup(layout, 128 << 10):.3f}:1 dedup"),
+        (
+            "content-defined chunks see",
+            f"{content_defined_dedup(layout, 8 << 10):.3f}:1 (8 KiB on average), "
+            f"{content_defined_dedup(layout, 2 << 20):.3f}:1 (2 MiB)",
+        ),
+        ("lz4 and zstd see", f"{spec.effective_compress:.2f}:1 {_tolerance(spec.compress)}"),
+    ]
+    if spec.tree:
+        rows.append(("first and last file", f"{spec.path(0)} {spec.path(spec.files - 1)}"))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _tolerance(compress: float) -> str:
+    """Return how far codecs are from the ratio, as measured for content format v1."""
+    if compress == 1:
+        return ""
+    percent = 3.5 if compress <= 4 else 7 if compress <= 10 else 15
+    return f"(within {percent:g} %, chunks of 4 KiB to 1 MiB)"
+
+
+def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
+    """Return an analysis as what json.dumps takes."""
+    return asdict(analysis)
+
+
+def analysis_as_text(analysis: Analysis) -> RenderableType:
+    """Return an analysis for a terminal."""
+    head = Text(f"{analysis.files} files, {size(analysis.size)}")
+    dedup = Table("chunk", "chunks", "distinct", "dedup", "all zero", box=None)
+    for one in analysis.dedup:
+        dedup.add_row(
+            size(one.chunk),
+            str(one.chunks),
+            str(one.distinct),
+            f"{one.ratio:.3f}:1",
+            f"{100 * one.zero / max(1, one.chunks):.2f} %",
+        )
+    codecs = list(dict.fromkeys(one.codec for one in analysis.compress))
+    compress = Table("chunk", *codecs, box=None)
+    for chunk in dict.fromkeys(one.chunk for one in analysis.compress):
+        ratios = (one.ratio for one in analysis.compress if one.chunk == chunk)
+        compress.add_row(size(chunk), *(f"{ratio:.3f}:1" for ratio in ratios))
+    return Group(head, dedup, Text(f"compression of {size(analysis.sampled)}"), compress)
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the largest binary unit that leaves it at 1 or more."""
+    value, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
+        if value < 1024 or unit == "EiB":
+            break
+        value /= 1024
+    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"
