@@ -1,0 +1,158 @@
+"""What must be true of every kernel, whatever it computes."""
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numba.core.dispatcher import Dispatcher
+
+import dgenfs
+from dgenfs.kernels.jit import warm_up
+
+FOLDER = Path(dgenfs.__file__).parent / "kernels"
+SOURCES = sorted(FOLDER.glob("*.py"))
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_imports_numba_numpy_and_each_other_only(source: Path) -> None:
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names = [node.module or ""]
+        else:
+            continue
+        for name in names:
+            package = name.split(".")[0]
+            assert (
+                package in {"numba", "numpy", "llvmlite"}
+                or package in sys.stdlib_module_names
+                or name.split(".")[:2] == ["dgenfs", "kernels"]
+            ), name
+
+
+def compiled() -> Iterator[tuple[str, Any]]:
+    """Yield every function that Numba compiles, each from the module that defines it."""
+    warm_up()
+    for source in SOURCES:
+        name = f"dgenfs.kernels.{source.stem}"
+        for value in vars(sys.modules.get(name, dgenfs)).values():
+            if isinstance(value, Dispatcher) and value.py_func.__module__ == name:
+                yield f"{source.stem}.{value.py_func.__name__}", value
+
+
+FUNCTIONS = dict(compiled())
+KERNELS = {name: one for name, one in FUNCTIONS.items() if not one.targetoptions.get("inline")}
+
+
+def test_there_are_kernels() -> None:
+    assert {"content.fill", "compare.compare", "locate.find_damage"} <= KERNELS.keys()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_gil_and_no_threads_of_its_own(name: str) -> None:
+    options = FUNCTIONS[name].targetoptions
+    assert options["nogil"] is True
+    assert not options.get("parallel")
+    assert not options.get("fastmath")
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_one_explicit_signature_and_a_cache_on_disk(name: str) -> None:
+    kernel = KERNELS[name]
+    assert len(kernel.signatures) == 1
+    assert kernel._can_compile is False, "compiles for any types it is called with"
+    assert kernel._cache.cache_path
+
+
+def test_stale_code_is_not_used(tmp_path: Path) -> None:
+    """A changed word function reaches the kernels that inline it, not its own module only."""
+    package = tmp_path / "dgenfs"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "kernels").mkdir()
+    for source in ("__init__", "jit", "words", "content"):
+        text = (FOLDER / f"{source}.py").read_text()
+        (package / "kernels" / f"{source}.py").write_text(text)
+    program = (
+        "import numpy as np; from dgenfs.kernels.content import fill; out = np.empty(8, np.uint8); "
+        "fill(out, *map(np.uint64, (0, 7, 4096, 1000))); print(out.tobytes().hex())"
+    )
+
+    def first_word() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    before = first_word()
+    assert first_word() == before
+    words = package / "kernels" / "words.py"
+    text = words.read_text()
+    assert "_S27 = np.uint64(27)" in text
+    words.write_text(text.replace("_S27 = np.uint64(27)", "_S27 = np.uint64(28)"))
+    now = time.time() + 1
+    os.utime(words, (now, now))
+    assert first_word() != before
+
+
+PROGRAM = """
+import hashlib
+import numpy as np
+from vectors import VECTORS
+from dgenfs import DataGenerator, Spec
+from dgenfs.kernels import locate
+from dgenfs.kernels.compare import compare
+
+np.seterr(over="ignore")  # compiled, the arithmetic is modulo 2^64 without a word
+for vector in VECTORS:
+    generator = DataGenerator(vector.name, threads=1)
+    if generator.size > 1 << 19:
+        continue
+    data = np.zeros(generator.size, np.uint8)
+    generator.fill_chunk(data)
+    assert hashlib.sha256(data.data).hexdigest() == vector.sha256, vector.name
+
+layout = Spec.parse("64K_d1_c2").layout
+data = np.zeros(65536, np.uint8)
+DataGenerator("64K_d1_c2").fill_chunk(data)
+place = [np.uint64(n) for n in (0, layout.key, layout.period, layout.compress_milli)]
+assert compare(data, *place) == (-1, 0, 0)
+data[5000] ^= 4
+data[8192:12288] = data[32768:36864]
+data[20480:24576] = 0
+first, wrong, sectors = compare(data, *place)
+assert (first, sectors) == (5000, 17)
+rows = np.empty((130, locate.COLUMNS), np.int64)
+keys = np.array([layout.key], np.uint64)
+count = locate.find_damage(data, place[0], keys, place[2], place[3], rows)
+kinds = rows[:count, locate.KIND].tolist()
+assert kinds == [locate.BIT_FLIPS, locate.MISPLACED, locate.ZEROS], kinds
+assert rows[1, locate.SHIFT] == 32768 - 8192
+print("done")
+"""
+
+
+def test_the_same_without_a_compiler() -> None:
+    """The kernels are plain Python too: what is true of one is not an accident of the other."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "done\n", done.stderr
