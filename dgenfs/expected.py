@@ -29,7 +29,9 @@ def fixed_dedup(layout: Layout, chunk: int) -> float:
 def content_defined_dedup(layout: Layout, chunk: int) -> float:
     """Return about the dedup ratio of a store whose chunks end where the content says so.
 
-    Such chunks find the repetition at any alignment; they lose one where it starts over.
+    Such chunks find the repetition at any alignment. What they lose are a file's last chunk and the
+    first ones, until their ends are those of the other repetitions: in borg 2 to 4 chunks as a
+    rule, up to 20 in content that compresses 4:1 and more.
 
     Args:
         layout: the numbers of the content.
@@ -37,5 +39,5 @@ def content_defined_dedup(layout: Layout, chunk: int) -> float:
     """
     if whole_files_repeat(layout.files, layout.dedup_milli):
         return layout.effective_dedup
-    distinct = layout.unique_size + layout.files * chunk
+    distinct = layout.unique_size + 3 * layout.files * chunk
     return max(1.0, layout.total_size / distinct) if layout.total_size else 1.0

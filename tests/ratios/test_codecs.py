@@ -1,0 +1,52 @@
+"""Compression ratios as codecs see them that know nothing of the format."""
+
+import zlib
+from collections.abc import Callable
+
+import lz4.block
+import pytest
+import zstandard
+
+import dgenfs
+
+CHUNKS = [4 << 10, 16 << 10, 128 << 10, 1 << 20]
+RATIOS = [1, 1.2, 1.5, 2, 3, 4, 5, 7, 10, 20]
+DATA = {c: dgenfs.generate_data(2 << 20, compress=c).tobytes() for c in RATIOS}
+
+
+def tolerance(compress: float) -> float:
+    """Percent, as the format's page states it for lz4 and zstd: rounded, by up to 0.1."""
+    return 0.1 + (3.5 if compress <= 4 else 7 if compress <= 10 else 15)
+
+
+def deviation(codec: Callable[[bytes], bytes], compress: float, chunk: int) -> float:
+    """Percent by which the measured ratio is off."""
+    data = DATA[compress]
+    parts = [data[at : at + chunk] for at in range(0, len(data), chunk)]
+    ratio = len(data) / sum(min(len(part), len(codec(part))) for part in parts)
+    return 100 * (ratio / compress - 1)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize("compress", RATIOS)
+def test_lz4(compress: float, chunk: int) -> None:
+    off = deviation(lambda data: lz4.block.compress(data, store_size=False), compress, chunk)
+    assert abs(off) <= tolerance(compress)
+
+
+@pytest.mark.parametrize("level", [1, 3, 6, 9])
+@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize("compress", RATIOS)
+def test_zstd(compress: float, chunk: int, level: int) -> None:
+    off = deviation(zstandard.ZstdCompressor(level=level).compress, compress, chunk)
+    assert abs(off) <= tolerance(compress)
+
+
+@pytest.mark.parametrize("level", [1, 6, 9])
+@pytest.mark.parametrize("chunk", CHUNKS)
+@pytest.mark.parametrize("compress", RATIOS)
+def test_deflate(compress: float, chunk: int, level: int) -> None:
+    off = deviation(lambda data: zlib.compress(data, level), compress, chunk)
+    # The Huffman tables of a block cost some 40 bytes: much of a chunk of 4 KiB that shrinks to 1.
+    tables = 40 * compress / chunk * 100
+    assert abs(off) <= tolerance(compress) + tables
