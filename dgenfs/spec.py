@@ -204,10 +204,14 @@ class Spec:
             raise IndexError(f"file {file} of {self.name}: must be 0 to {self.files - 1}")
         if not self.tree:
             return self.name
-        name = f"{file:0{_digits(self.files, 6)}}.{self.extension}"
+        name = self.file_name(file)
         if self.per_directory is None:
             return name
         return f"{self.directory_name(file // self.per_directory)}/{name}"
+
+    def file_name(self, file: int) -> str:
+        """Return the name of file number ``file`` of the tree within its directory."""
+        return f"{file:0{_digits(self.files, 6)}}.{self.extension}"
 
     def index(self, path: str) -> int | None:
         """Return the number of the file at ``path`` within the tree, None if there is none."""

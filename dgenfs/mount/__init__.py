@@ -1,0 +1,1 @@
+"""The mount: names as files of a FUSE file system."""

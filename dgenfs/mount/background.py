@@ -1,0 +1,66 @@
+"""A process that goes to the background once it does its work."""
+
+import logging
+import os
+import traceback
+from collections.abc import Callable
+
+from dgenfs.mount.mountpoint import MountError
+
+log = logging.getLogger(__name__)
+
+_READY = b"\0"
+
+
+def run_in_background(work: Callable[[Callable[[], None]], None]) -> None:
+    """Run ``work`` in a child and return when it is ready; the child goes on, without a terminal.
+
+    Call it before any thread is started: a fork takes none along.
+
+    Args:
+        work: gets a function to call when it is ready. What it raises before ends up here.
+
+    Raises:
+        MountError: the child ended before it was ready; the message is its error's.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _be_the_child(work, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        message = pipe.read()
+    if message != _READY:
+        os.waitpid(child, 0)
+        raise MountError(message.decode(errors="replace") or "ended before it was ready")
+
+
+def _be_the_child(work: Callable[[Callable[[], None]], None], writing: int) -> None:
+    """Do the work and end the process."""
+
+    def ready() -> None:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        os.close(nothing)
+        os.write(writing, _READY)
+        os.close(writing)
+
+    status = 1
+    try:
+        os.setsid()
+        os.chdir("/")
+        work(ready)
+        status = 0
+    except Exception as error:
+        log.debug("%s", traceback.format_exc())
+        message = str(error) or type(error).__name__
+        try:
+            os.write(writing, message.encode(errors="replace"))
+        except OSError:
+            # Nobody waits any more: it was ready.
+            log.exception("ended")
+    finally:
+        logging.shutdown()
+        os._exit(status)

@@ -1,0 +1,152 @@
+"""The control files of the root, which are not listed and so not copied."""
+
+import errno
+import json
+import logging
+from typing import Any, Protocol
+
+import pyfuse3
+import trio
+
+from dgenfs.kernels import requests
+from dgenfs.kernels.cache import BLOCK, EXTENT
+from dgenfs.mount.stats import Stats, cache_stats
+from dgenfs.mount.workers import Workers
+
+log = logging.getLogger(__name__)
+
+_SETTINGS = ("workers_per_node", "cache_bytes")
+
+
+class ControlFile(Protocol):
+    """A file that says or sets something of the running mount.
+
+    Attributes:
+        name: in the root.
+        mode: permission bits.
+    """
+
+    name: bytes
+    mode: int
+
+    def read(self) -> bytes:
+        """Return the content, taken at open."""
+
+    async def write(self, data: bytes) -> None:
+        """Take what was written at once; FUSEError if it is nothing to take."""
+
+
+class StatsFile:
+    """Counters as JSON."""
+
+    name = b".stats"
+    mode = 0o444
+
+    def __init__(self, stats: Stats) -> None:
+        """Show ``stats``."""
+        self._stats = stats
+
+    def read(self) -> bytes:
+        """Return JSON."""
+        return _json(self._stats.collect())
+
+    async def write(self, _data: bytes) -> None:
+        """Refuse."""
+        raise pyfuse3.FUSEError(errno.EROFS)
+
+
+class MetricsFile:
+    """The same counters in Prometheus text."""
+
+    name = b".metrics"
+    mode = 0o444
+
+    def __init__(self, stats: Stats) -> None:
+        """Show ``stats``."""
+        self._stats = stats
+
+    def read(self) -> bytes:
+        """Return Prometheus text."""
+        return self._stats.prometheus()
+
+    async def write(self, _data: bytes) -> None:
+        """Refuse."""
+        raise pyfuse3.FUSEError(errno.EROFS)
+
+
+class TopologyFile:
+    """NUMA nodes, their workers and caches; takes new settings."""
+
+    name = b".topology"
+    mode = 0o600
+
+    def __init__(self, workers: Workers) -> None:
+        """Show and retune ``workers``."""
+        self._workers = workers
+        self._retuning = trio.Lock()
+
+    def read(self) -> bytes:
+        """Return JSON."""
+        workers = self._workers
+        nodes = []
+        for of in workers.nodes:
+            stats = cache_stats(of.cache)
+            nodes.append(
+                {
+                    "node": of.node.index,
+                    "cpus": of.node.cpus,
+                    "memory_bytes": of.node.memory_bytes,
+                    "cache": {name: getattr(stats, name) for name in stats.__dataclass_fields__},
+                    "workers": [
+                        {
+                            "thread": worker.name,
+                            "tid": worker.thread.native_id if worker.thread else None,
+                            "cpus": of.node.cpus,
+                            "requests": int(worker.counters[: requests.OPCODES].sum()),
+                            "bytes": int(worker.counters[requests.BYTES]),
+                        }
+                        for worker in of.workers
+                    ],
+                }
+            )
+        return _json(
+            {
+                "workers_per_node": workers.workers_per_node,
+                "cache_bytes": workers.cache_bytes,
+                "block_bytes": BLOCK,
+                "extent_bytes": EXTENT,
+                "nodes": nodes,
+                "memory_nodes": [
+                    {"node": node.index, "memory_bytes": node.memory_bytes}
+                    for node in workers.topology.memory_nodes
+                ],
+            }
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Retune; EINVAL and a line in the log for anything that is not wholly understood."""
+        try:
+            settings = _settings(data)
+            async with self._retuning:
+                # In a thread: workers may be waiting for this one to take their requests.
+                await trio.to_thread.run_sync(lambda: self._workers.retune(**settings))
+        except (ValueError, MemoryError, OSError) as error:
+            log.warning(".topology: %s: nothing was changed", error)
+            raise pyfuse3.FUSEError(errno.EINVAL) from error
+        log.info(".topology: %s", settings)
+
+
+def _settings(data: bytes) -> dict[str, int | None]:
+    values = json.loads(data)
+    if not isinstance(values, dict) or not values:
+        raise ValueError(f"{data[:80]!r} is no JSON object with {' or '.join(_SETTINGS)}")
+    for name, value in values.items():
+        if name not in _SETTINGS:
+            raise ValueError(f"{name!r} is no setting: use {' or '.join(_SETTINGS)}")
+        if type(value) is not int:
+            raise ValueError(f"{name} {value!r}: must be a whole number")
+    return {name: values.get(name) for name in _SETTINGS}
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=2).encode() + b"\n"

@@ -1,0 +1,173 @@
+"""The life of a mount: made, served until it is unmounted or told to end, and cleaned up."""
+
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyfuse3
+import trio
+
+from dgenfs import topology
+from dgenfs.kernels import requests
+from dgenfs.mount import mountpoint as mountpoints
+from dgenfs.mount.control import MetricsFile, StatsFile, TopologyFile
+from dgenfs.mount.mountpoint import MountError
+from dgenfs.mount.namespace import Namespace
+from dgenfs.mount.operations import Operations, open_flags
+from dgenfs.mount.reader import Reader
+from dgenfs.mount.seam import Seam, fuse_descriptors
+from dgenfs.mount.stats import Stats
+from dgenfs.mount.workers import KICK, Workers, check_cache
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = ("1G_d1_c1.bin", "10G_d4_c2.bin", "1T_d2_c1.5.bin", "1000x1M_d2_c2")
+DEFAULT_CACHE = 0  # bytes
+READ_AHEAD_KIB = 4096  # of a mount that keeps pages
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class MountConfig:
+    """How to mount.
+
+    Attributes:
+        mountpoint: an empty directory.
+        names: what a listing shows.
+        allow_other: whether other users may read.
+        workers_per_node: threads on each NUMA node, 0 for one a CPU.
+        cache_bytes: of each NUMA node.
+        cached: whether the kernel keeps pages of data files.
+        compiled: whether the compiled loop answers reads, or Python.
+        options: of mount(8), beside ours.
+    """
+
+    mountpoint: Path
+    names: tuple[str, ...] = EXAMPLES
+    allow_other: bool = False
+    workers_per_node: int = 0
+    cache_bytes: int = DEFAULT_CACHE
+    cached: bool = False
+    compiled: bool = True
+    options: tuple[str, ...] = ()
+
+
+def run(config: MountConfig, ready: Callable[[], None]) -> None:
+    """Mount and serve until unmounted or ended by SIGINT, SIGTERM or SIGHUP.
+
+    Call it on the main thread of a process that does nothing else: pyfuse3 has one session.
+
+    Args:
+        config: how to mount.
+        ready: called once requests are answered.
+
+    Raises:
+        MountError: it cannot be mounted.
+        SpecError: a listed name is none.
+        ValueError: a number is outside its range.
+    """
+    check_cache(config.cache_bytes)
+    namespace = Namespace(config.names)
+    path = mountpoints.prepare(config.mountpoint)
+    workers = Workers(
+        namespace.contents, topology.detect(), config.workers_per_node, config.cache_bytes
+    )
+    counters = np.zeros(requests.COUNTERS, np.uint64)
+    stats = Stats(workers, counters)
+    files = (TopologyFile(workers), StatsFile(stats), MetricsFile(stats))
+    operations = Operations(
+        namespace, files, Reader(workers, counters), counters, cached=config.cached
+    )
+    signal.signal(KICK, lambda *_: None)
+    session = _Session(_mount(operations, path, config), workers, config)
+    if config.cached:
+        _raise_read_ahead(path)
+    trio.run(session.serve, ready)
+
+
+class _Session:
+    """One mounted session of pyfuse3, from its first request to the last."""
+
+    def __init__(self, descriptor: int, workers: Workers, config: MountConfig) -> None:
+        self._descriptor = descriptor
+        self._workers = workers
+        self._config = config
+        self._seam = Seam(descriptor)
+        self._unmounted = True  # when the loop ends, unless we were told to end
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Serve to the end; what was mounted is unmounted then, and no thread is left."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_on_signals)
+                await self._serve_requests(ready)
+                nursery.cancel_scope.cancel()
+        except BaseException:
+            self._unmounted = False
+            raise
+        finally:
+            # Clients see the mount go before the threads that answered them.
+            pyfuse3.close(unmount=not self._unmounted)
+            self._workers.stop()
+            self._seam.close()
+
+    async def _serve_requests(self, ready: Callable[[], None]) -> None:
+        compiled = self._config.compiled
+        async with trio.open_nursery() as nursery:
+            # One task only, which must not wait again for the descriptor that is taken away.
+            nursery.start_soon(pyfuse3.main, 1, 99 if compiled else 1)
+            await trio.to_thread.run_sync(self._seam.handshake)
+            if compiled:
+                token = trio.lowlevel.current_trio_token()
+                self._seam.start_pump()
+                self._workers.connect(
+                    self._seam.fuse,
+                    self._seam.control.fileno(),
+                    open_flags(cached=self._config.cached),
+                    lambda: token.run_sync_soon(pyfuse3.terminate),
+                )
+                ready()
+            else:
+                trio.lowlevel.notify_closing(self._descriptor)
+        if not compiled:
+            self._seam.undo()
+            ready()
+            await pyfuse3.main()
+
+    async def _end_on_signals(self) -> None:
+        with trio.open_signal_receiver(*_ENDING) as signals:
+            async for number in signals:
+                log.info("ended by %s", signal.Signals(number).name)
+                self._unmounted = False
+                pyfuse3.terminate()
+
+
+def _mount(operations: Operations, path: Path, config: MountConfig) -> int:
+    """Mount and return the session's descriptor."""
+    options = {"fsname=dgenfs", "subtype=dgenfs", "default_permissions"}
+    options.update(config.options)
+    if config.allow_other:
+        options.add("allow_other")
+    before = fuse_descriptors()
+    try:
+        pyfuse3.init(operations, str(path), options)
+    except RuntimeError as error:
+        given = ",".join(sorted(options))
+        raise MountError(f"{path}: cannot be mounted with {given}: {error}") from error
+    (session,) = fuse_descriptors() - before
+    return session
+
+
+def _raise_read_ahead(path: Path) -> None:
+    mounted = mountpoints.mounted_at(path)
+    if mounted is None:
+        return
+    setting = Path(f"/sys/class/bdi/{mounted.device}/read_ahead_kb")
+    try:
+        setting.write_text(str(READ_AHEAD_KIB))
+    except OSError as error:
+        log.info("%s: read-ahead stays as it is: %s", setting, error.strerror)

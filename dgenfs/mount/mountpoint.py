@@ -1,0 +1,112 @@
+"""Where to mount: what must hold of it, and how it is left."""
+
+import errno
+import os
+import re
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+FSTYPE = "fuse.dgenfs"
+DEVICE = Path("/dev/fuse")
+
+
+class MountError(RuntimeError):
+    """A mount that cannot be made or ended; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """What is mounted somewhere.
+
+    Attributes:
+        fstype: such as FSTYPE.
+        device: major and minor number, ``MAJOR:MINOR``.
+    """
+
+    fstype: str
+    device: str
+
+
+def mounted_at(mountpoint: Path) -> Mounted | None:
+    """Return what is mounted at an absolute path (proc_pid_mountinfo(5)), without asking it."""
+    found = None
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        before, _, behind = line.partition(" - ")
+        _, _, device, _, path, *_ = before.split()
+        if _unescape(path) == str(mountpoint):
+            found = Mounted(behind.split()[0], device)
+    return found
+
+
+def _unescape(path: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), path)
+
+
+def prepare(mountpoint: Path) -> Path:
+    """Check that a file system can be mounted, after cleaning up what a dead one left.
+
+    Returns:
+        The absolute path, without links.
+
+    Raises:
+        MountError: it is missing, no directory, not empty or in use, or this machine or user may
+            not mount.
+    """
+    _check_machine()
+    path = Path(os.path.realpath(mountpoint))
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
+            raise MountError(f"{mountpoint}: {error.strerror}: make the directory first") from error
+        # The daemon died.
+        unmount(path, lazy=True)
+        return prepare(path)
+    if not stat.S_ISDIR(mode):
+        raise MountError(f"{mountpoint}: is not a directory")
+    mounted = mounted_at(path)
+    if mounted is not None and mounted.fstype == FSTYPE:
+        raise MountError(f"{mountpoint}: is mounted already: dgenfs umount {mountpoint}")
+    if mounted is not None:
+        raise MountError(f"{mountpoint}: a {mounted.fstype} file system is mounted there")
+    try:
+        empty = not any(path.iterdir())
+    except OSError as error:
+        raise MountError(f"{mountpoint}: {error.strerror}") from error
+    if not empty:
+        raise MountError(f"{mountpoint}: is not empty: take an empty directory")
+    return path
+
+
+def _check_machine() -> None:
+    if not DEVICE.exists():
+        raise MountError(f"{DEVICE} is missing: load the kernel's module (modprobe fuse)")
+    if not os.access(DEVICE, os.R_OK | os.W_OK):
+        raise MountError(f"{DEVICE}: no permission to open it")
+    if os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        raise MountError("fusermount3 is missing: install the package fuse3")
+
+
+def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
+    """Unmount.
+
+    Args:
+        mountpoint: where.
+        lazy: detach it now, even if it is in use or its daemon is dead.
+
+    Raises:
+        MountError: it is busy, or not ours to unmount.
+    """
+    command = ["umount"] if os.geteuid() == 0 else ["fusermount3", "-u"]
+    if lazy:
+        command.append("-l" if os.geteuid() == 0 else "-z")
+    if shutil.which(command[0]) is None:
+        raise MountError(f"{command[0]} is missing: install the package fuse3")
+    done = subprocess.run(
+        [*command, "--", str(mountpoint)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise MountError(done.stderr.strip() or f"{mountpoint}: cannot be unmounted")

@@ -1,0 +1,99 @@
+"""Where the planes meet: pyfuse3's session reads a socket that stands in for /dev/fuse.
+
+libfuse reads and writes whole messages on its session descriptor and cannot tell a SOCK_SEQPACKET
+socket from /dev/fuse. So workers read the device, answer what they can and pass the rest on, and a
+thread carries the replies back.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from dgenfs.kernels import requests
+from dgenfs.mount.protocol import MAX_REPLY, MAX_REQUEST, amend_init
+
+log = logging.getLogger(__name__)
+
+_BUFFER = 4 << 20  # bytes of messages under way; a listing's reply may be 1 MiB
+_SO_SNDBUFFORCE = 32  # asm-generic/socket.h; needs CAP_NET_ADMIN
+
+
+def fuse_descriptors() -> set[int]:
+    """Return this process's descriptors of /dev/fuse."""
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            if str(link.readlink()) == "/dev/fuse":
+                found.add(int(link.name))
+        except FileNotFoundError:
+            # The descriptor that listed the folder.
+            continue
+    return found
+
+
+class Seam:
+    """A session's descriptor, taken over.
+
+    Attributes:
+        fuse: descriptor of /dev/fuse.
+        control: socket to the control plane.
+    """
+
+    def __init__(self, session: int) -> None:
+        """Put a socket in the place of descriptor ``session``."""
+        self._session = session
+        self._pump: threading.Thread | None = None
+        self.fuse = fcntl.fcntl(session, fcntl.F_DUPFD_CLOEXEC, 0)
+        self.control, stand_in = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self.control, stand_in):
+            try:
+                end.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
+            except PermissionError:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        os.dup2(stand_in.fileno(), session, inheritable=False)
+        stand_in.close()
+
+    def handshake(self) -> None:
+        """Carry the first request, FUSE_INIT, and its reply, amended; the session must be served.
+
+        Raises:
+            ProtocolError: that was not what was exchanged.
+            OSError: the file system is no longer mounted.
+        """
+        request = os.read(self.fuse, MAX_REQUEST)
+        self.control.send(request)
+        reply = self.control.recv(MAX_REPLY)
+        os.write(self.fuse, amend_init(request, reply))
+
+    def start_pump(self) -> None:
+        """Carry replies from now on."""
+        self._pump = threading.Thread(target=self._carry, name="dgenfs-pump", daemon=True)
+        self._pump.start()
+
+    def _carry(self) -> None:
+        message = np.empty(MAX_REPLY, np.uint8)
+        error = requests.pump(self.control.fileno(), self.fuse, message)
+        log.debug("pump ended: %s", os.strerror(error) if error else "end of the session")
+
+    def undo(self) -> None:
+        """Give the session its descriptor back; nothing may be under way."""
+        os.dup2(self.fuse, self._session, inheritable=False)
+        self.close()
+
+    def close(self) -> None:
+        """End the pump and leave /dev/fuse, which aborts the connection if it is still there."""
+        if self.fuse < 0:
+            return
+        with contextlib.suppress(OSError):  # the session has closed its end
+            self.control.shutdown(socket.SHUT_RDWR)
+        if self._pump is not None:
+            self._pump.join()
+        self.control.close()
+        os.close(self.fuse)
+        self.fuse = -1

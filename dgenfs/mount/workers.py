@@ -1,0 +1,237 @@
+"""The data plane: a cache for each NUMA node and threads that answer the kernel's requests."""
+
+import errno
+import logging
+import mmap
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgenfs import topology
+from dgenfs.kernels import reads, requests
+from dgenfs.kernels.cache import BLOCK, Cache, new_cache
+from dgenfs.mount.contents import Contents
+from dgenfs.mount.protocol import error_reply
+
+log = logging.getLogger(__name__)
+
+KICK = signal.SIGUSR2  # ends a worker's blocking call; its handler does nothing
+MAX_WORKERS = 256  # of one node
+
+_DISCONNECTED = (errno.ENODEV, errno.ECONNABORTED)
+_CONTROL_PLANE_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
+_RETRY_SECONDS = 0.1
+
+
+class Scratch:
+    """Memory that one read needs at a time; see kernels.reads.
+
+    Attributes:
+        bytes: uint8[SCRATCH], page aligned.
+        words: uint64[SCRATCH / 8], the same memory.
+    """
+
+    def __init__(self) -> None:
+        """Take the memory; the pages become those of the thread that first touches them."""
+        self.bytes = np.frombuffer(mmap.mmap(-1, reads.SCRATCH), np.uint8)
+        self.words = self.bytes.view(np.uint64)
+
+
+@dataclass(slots=True)
+class Worker:
+    """One thread.
+
+    Attributes:
+        name: of the thread.
+        counters: uint64[COUNTERS], see kernels.requests.
+        ended: set when the thread has left the request loop for good.
+        joinable: set when nobody will signal the thread any more; it exits only then.
+        thread: the thread, once started.
+    """
+
+    name: str
+    counters: NDArray[np.uint64] = field(
+        default_factory=lambda: np.zeros(requests.COUNTERS, np.uint64)
+    )
+    ended: threading.Event = field(default_factory=threading.Event)
+    joinable: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+
+@dataclass(slots=True)
+class NodeWorkers:
+    """The cache and the workers of one NUMA node."""
+
+    node: topology.Node
+    cache: Cache
+    workers: list[Worker] = field(default_factory=list)
+
+
+class Workers:
+    """The caches and threads of all NUMA nodes.
+
+    Without a connection there are caches only, for the data plane in Python.
+
+    Attributes:
+        nodes: one for each NUMA node with CPUs.
+        workers_per_node: threads on each node.
+        cache_bytes: capacity of each node's cache, whole blocks.
+        retired: uint64[COUNTERS], counted by threads that are no more.
+    """
+
+    def __init__(
+        self, contents: Contents, machine: topology.Topology, workers_per_node: int, cache: int
+    ) -> None:
+        """Make the caches.
+
+        Args:
+            contents: what can be read.
+            machine: where threads may run.
+            workers_per_node: threads on each node, 0 for one a CPU and at least 2 in all.
+            cache: bytes of each node's cache.
+        """
+        self._contents = contents
+        self.topology = machine
+        most = max(len(node.cpus) for node in machine.nodes)
+        self.workers_per_node = workers_per_node or max(most, 2 // len(machine.nodes))
+        self.cache_bytes = cache // BLOCK * BLOCK
+        self.nodes = [NodeWorkers(node, new_cache(cache)) for node in machine.nodes]
+        self.retired: NDArray[np.uint64] = np.zeros(requests.COUNTERS, np.uint64)
+        self._stop = np.zeros(1, np.int64)
+        self._fuse = self._control = -1
+        self._open_flags = 0
+        self._on_disconnect: Callable[[], None] = lambda: None
+
+    def connect(
+        self, fuse: int, control: int, open_flags: int, on_disconnect: Callable[[], None]
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            fuse: descriptor of /dev/fuse.
+            control: socket to the control plane.
+            open_flags: FOPEN_* of data files.
+            on_disconnect: called on a worker's thread when the file system is no longer mounted.
+        """
+        self._fuse, self._control = fuse, control
+        self._open_flags = open_flags
+        self._on_disconnect = on_disconnect
+        self._start()
+
+    def stop(self) -> None:
+        """End the threads; requests that nobody has read yet stay with the kernel."""
+        self._stop[0] = 1
+        for node in self.nodes:
+            for worker in node.workers:
+                assert worker.thread is not None
+                assert worker.thread.ident is not None
+                # More than once: a signal between the look at `stop` and the read is lost.
+                while not worker.ended.is_set():
+                    signal.pthread_kill(worker.thread.ident, KICK)
+                    worker.ended.wait(0.01)
+                worker.joinable.set()
+                worker.thread.join()
+                self.retired += worker.counters
+            node.workers = []
+        self._stop[0] = 0
+
+    def retune(self, workers_per_node: int | None, cache_bytes: int | None) -> None:
+        """Go on with other numbers, None for the same; a new cache starts empty.
+
+        Requests wait with the kernel for the milliseconds that this takes.
+
+        Raises:
+            ValueError: a number is outside its range.
+            MemoryError: there is no address space for the cache.
+        """
+        if workers_per_node is not None and not 1 <= workers_per_node <= MAX_WORKERS:
+            raise ValueError(f"workers_per_node {workers_per_node}: must be 1 to {MAX_WORKERS}")
+        caches = None
+        if cache_bytes is not None:
+            check_cache(cache_bytes)
+            caches = [new_cache(cache_bytes) for _ in self.nodes]
+        connected = self._fuse >= 0
+        self.stop()
+        if workers_per_node is not None:
+            self.workers_per_node = workers_per_node
+        if caches is not None and cache_bytes is not None:
+            self.cache_bytes = cache_bytes // BLOCK * BLOCK
+            for node, cache in zip(self.nodes, caches, strict=True):
+                node.cache = cache
+        if connected:
+            self._start()
+
+    def _start(self) -> None:
+        pin = len(self.nodes) > 1
+        for node in self.nodes:
+            for i in range(self.workers_per_node):
+                worker = Worker(f"dgenfs-node{node.node.index}-{i}")
+                cpus = node.node.cpus if pin else ()
+                worker.thread = threading.Thread(
+                    target=self._run, args=(worker, node.cache, cpus), name=worker.name, daemon=True
+                )
+                node.workers.append(worker)
+                worker.thread.start()
+
+    def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...]) -> None:
+        try:
+            if cpus:
+                topology.pin_thread(cpus)
+        except OSError as error:
+            log.warning("%s: runs on any CPU: %s", worker.name, error)
+        scratch = Scratch()
+        while not self._stop[0]:
+            try:
+                number = self._serve(worker, cache, scratch)
+                reason = os.strerror(number)
+            except Exception:
+                log.exception("%s: failed", worker.name)
+                number, reason = 0, "see above"
+            if self._stop[0]:
+                break
+            if number in _DISCONNECTED:
+                self._on_disconnect()
+                break
+            if number not in _CONTROL_PLANE_GONE:
+                log.error("%s: ended (%s), replaced", worker.name, reason)
+                time.sleep(_RETRY_SECONDS)
+            self._fail_request(worker)
+        worker.ended.set()
+        worker.joinable.wait()
+
+    def _serve(self, worker: Worker, cache: Cache, scratch: Scratch) -> int:
+        return int(
+            requests.serve(
+                self._fuse,
+                self._control,
+                self._stop,
+                np.uint64(self._open_flags),
+                self._contents.hints,
+                self._contents.rows,
+                cache,
+                scratch.bytes,
+                scratch.words,
+                worker.counters,
+            )
+        )
+
+    def _fail_request(self, worker: Worker) -> None:
+        """End the request that a worker left unanswered, so that its client does not hang."""
+        unique = int(worker.counters[requests.BUSY_WITH])
+        if unique:
+            try:
+                os.write(self._fuse, error_reply(unique, errno.EIO))
+            except OSError as error:
+                log.debug("%s: request %d was answered already: %s", worker.name, unique, error)
+
+
+def check_cache(size: int) -> None:
+    """Raise ValueError if a cache of ``size`` bytes cannot be."""
+    if not 0 <= size <= 1 << 44:
+        raise ValueError(f"cache_bytes {size}: must be 0 to 16 TiB")

@@ -1,0 +1,213 @@
+"""The block cache: content in slots of 4 MiB, filled on demand in extents of 64 KiB, LRU.
+
+One per NUMA node, shared by the node's workers. A slot holds the block (content key, content offset
+/ 4 MiB). Called by reads; the reference is tests/oracle.py, by way of the mount.
+
+Invariants, all under the mutex: a slot is in the bucket chain of its block iff USED is set; all
+slots are in the LRU list, most recently used first; a slot with PINS > 0 keeps its block. An extent
+whose FILLED bit is set never changes while the slot keeps its block, so it is read without the
+mutex. Two workers may fill the same extent at once: both write the same bytes.
+"""
+
+import mmap
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from dgenfs.kernels.jit import inlined, kernel
+from dgenfs.kernels.libc import mutex_lock, mutex_unlock
+
+BLOCK = 4 << 20  # bytes
+EXTENT = 64 << 10  # bytes; 64 of them are a block, one bit each
+NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
+BYPASS = np.int64(-1)
+
+# Words of Cache.state; the mutex (pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64) is first.
+NEWEST = 8
+OLDEST = 9
+RESIDENT = 10  # slots that hold a block
+HITS = 11  # reads of a block that found all its extents
+MISSES = 12
+EVICTIONS = 13
+STATE_WORDS = 16
+
+# Columns of Cache.slots.
+KEY = 0
+NUMBER = 1  # of the block: content offset / BLOCK
+FILLED = 2  # bit i: extent i holds content
+PINS = 3  # reads that use the slot
+NEWER = 4
+OLDER = 5
+CHAIN = 6  # next slot of the bucket
+USED = 7
+COLUMNS = 8
+
+_ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_HASH = np.uint64(0x9E3779B97F4A7C15)
+_S29 = np.uint64(29)
+_EXTENTS_LAST = np.uint64(BLOCK // EXTENT - 1)
+
+
+class Cache(NamedTuple):
+    """The arrays of one cache.
+
+    Attributes:
+        state: uint64[STATE_WORDS].
+        slots: uint64[slots, COLUMNS].
+        buckets: uint64[a power of two], first slot of each chain or NONE.
+        data: uint8[slots * BLOCK]; memory is taken as extents are first filled.
+    """
+
+    state: NDArray[np.uint64]
+    slots: NDArray[np.uint64]
+    buckets: NDArray[np.uint64]
+    data: NDArray[np.uint8]
+
+
+CACHE = types.NamedTuple(
+    (types.uint64[::1], types.uint64[:, ::1], types.uint64[::1], types.uint8[::1]), Cache
+)
+
+
+def new_cache(size: int) -> Cache:
+    """Return an empty cache.
+
+    Args:
+        size: bytes of content it may hold; whole blocks are used, none below BLOCK.
+    """
+    count = size // BLOCK
+    state = np.zeros(STATE_WORDS, np.uint64)  # all zero is PTHREAD_MUTEX_INITIALIZER
+    slots = np.zeros((count, COLUMNS), np.uint64)
+    numbers = np.arange(count, dtype=np.uint64)
+    slots[:, NEWER] = numbers - _ONE  # NONE for the first
+    slots[:, OLDER] = numbers + _ONE
+    slots[:, CHAIN] = NONE
+    state[NEWEST] = state[OLDEST] = NONE
+    if count:
+        slots[-1, OLDER] = NONE
+        state[NEWEST], state[OLDEST] = 0, count - 1
+    buckets = np.full(1 << (2 * count).bit_length(), NONE, np.uint64)
+    # Anonymous pages: resident only once touched, by the node's own workers, and so local to it.
+    data = np.frombuffer(mmap.mmap(-1, count * BLOCK), np.uint8) if count else np.empty(0, np.uint8)
+    return Cache(state, slots, buckets, data)
+
+
+@inlined
+def extents_between(start, end):
+    """Return the bitmap (uint64) of the extents that bytes [start, end) of a block touch."""
+    first = start // np.uint64(EXTENT)
+    last = (end - _ONE) // np.uint64(EXTENT)
+    return (NONE >> (_EXTENTS_LAST - last)) & (NONE << first)
+
+
+@inlined
+def _bucket(cache, key, number):
+    z = (key ^ number) * _HASH
+    return (z ^ (z >> _S29)) & np.uint64(cache.buckets.size - 1)
+
+
+@inlined
+def _unlink(cache, slot):
+    newer = cache.slots[slot, NEWER]
+    older = cache.slots[slot, OLDER]
+    if newer == NONE:
+        cache.state[NEWEST] = older
+    else:
+        cache.slots[newer, OLDER] = older
+    if older == NONE:
+        cache.state[OLDEST] = newer
+    else:
+        cache.slots[older, NEWER] = newer
+
+
+@inlined
+def _make_newest(cache, slot):
+    if cache.state[NEWEST] != slot:
+        _unlink(cache, slot)
+        newest = cache.state[NEWEST]
+        cache.slots[slot, NEWER] = NONE
+        cache.slots[slot, OLDER] = newest
+        cache.slots[newest, NEWER] = slot
+        cache.state[NEWEST] = slot
+
+
+@inlined
+def _leave_chain(cache, slot):
+    bucket = _bucket(cache, cache.slots[slot, KEY], cache.slots[slot, NUMBER])
+    at = cache.buckets[bucket]
+    if at == slot:
+        cache.buckets[bucket] = cache.slots[slot, CHAIN]
+        return
+    while cache.slots[at, CHAIN] != slot:
+        at = cache.slots[at, CHAIN]
+    cache.slots[at, CHAIN] = cache.slots[slot, CHAIN]
+
+
+@kernel(
+    types.UniTuple(types.uint64, 2)(CACHE, types.uint64, types.uint64, types.uint64, types.boolean)
+)
+def acquire(cache, key, number, wanted, may_fill):
+    """Pin the slot of a block, so that it is not recycled until ``release``.
+
+    Args:
+        cache: Cache.
+        key: uint64, the content's key.
+        number: uint64, content offset / BLOCK.
+        wanted: uint64, bitmap of the extents to be read.
+        may_fill: boolean, whether the caller fills what is missing; else a block that lacks any of
+            ``wanted`` is not pinned and takes no slot.
+
+    Returns:
+        uint64 each: the slot, NONE if there is none for this read; the wanted extents it lacks.
+    """
+    if cache.slots.shape[0] == 0:
+        return NONE, wanted
+    state = cache.state
+    slots = cache.slots
+    mutex_lock(state.ctypes.data)
+    bucket = _bucket(cache, key, number)
+    slot = cache.buckets[bucket]
+    while slot != NONE and (slots[slot, KEY] != key or slots[slot, NUMBER] != number):
+        slot = slots[slot, CHAIN]
+    missing = wanted
+    if slot != NONE:
+        missing = wanted & ~slots[slot, FILLED]
+    if missing == _ZERO:
+        state[HITS] += _ONE
+    else:
+        state[MISSES] += _ONE
+        if not may_fill:
+            slot = NONE
+        elif slot == NONE:
+            slot = state[OLDEST]
+            while slot != NONE and slots[slot, PINS] != _ZERO:
+                slot = slots[slot, NEWER]
+            if slot != NONE:
+                if slots[slot, USED] != _ZERO:
+                    _leave_chain(cache, slot)
+                    state[EVICTIONS] += _ONE
+                else:
+                    state[RESIDENT] += _ONE
+                slots[slot, KEY] = key
+                slots[slot, NUMBER] = number
+                slots[slot, FILLED] = _ZERO
+                slots[slot, USED] = _ONE
+                slots[slot, CHAIN] = cache.buckets[bucket]
+                cache.buckets[bucket] = slot
+    if slot != NONE:
+        slots[slot, PINS] += _ONE
+        _make_newest(cache, slot)
+    mutex_unlock(state.ctypes.data)
+    return slot, missing
+
+
+@kernel(types.void(CACHE, types.uint64, types.uint64))
+def release(cache, slot, filled):
+    """Unpin ``slot`` (uint64) and mark the extents of the bitmap ``filled`` (uint64) as filled."""
+    mutex_lock(cache.state.ctypes.data)
+    cache.slots[slot, FILLED] |= filled
+    cache.slots[slot, PINS] -= _ONE
+    mutex_unlock(cache.state.ctypes.data)
