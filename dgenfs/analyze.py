@@ -4,7 +4,7 @@ import importlib
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,20 +80,43 @@ class MissingLibraryError(ImportError):
     """A library of the ``analyze`` extra is not installed."""
 
 
-def analyze(paths: Sequence[Path], progress: Progress | None = None) -> Analysis:
-    """Measure files, and all files below directories, as one store would see them.
+def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """Yield files, and all files below directories, with their sizes in bytes.
 
     Args:
-        paths: regular files, block devices or directories.
+        paths: regular files, block devices or directories. Within a directory, symbolic links and
+            what is neither file nor directory are left out.
+
+    Raises:
+        ValueError: a path is no regular file, block device or directory.
+        OSError: a path is not there, or a directory cannot be read.
+    """
+    for path in paths:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            inside = (inner for inner in sorted(path.iterdir()) if not inner.is_symlink())
+            yield from find_files(inner for inner in inside if inner.is_dir() or inner.is_file())
+        elif stat.S_ISREG(status.st_mode):
+            yield path, status.st_size
+        elif stat.S_ISBLK(status.st_mode):
+            with path.open("rb") as device:
+                yield path, device.seek(0, os.SEEK_END)
+        else:
+            raise ValueError(f"{path}: is no regular file, block device or directory")
+
+
+def analyze(files: Sequence[tuple[Path, int]], progress: Progress | None = None) -> Analysis:
+    """Measure files together, as one store would see them.
+
+    Args:
+        files: paths and sizes in bytes, as ``find_files`` yields them.
         progress: called with the number of bytes read since the last call.
 
     Raises:
         MissingLibraryError: the ``analyze`` extra is not installed.
-        ValueError: a path is no regular file, block device or directory.
         OSError: a file cannot be read.
     """
     codecs = _codecs()
-    files = [file for path in paths for file in _files(path)]
     size = sum(length for _, length in files)
     dedup = {chunk: _DedupCount(chunk) for chunk in DEDUP_CHUNKS}
     compressed = {(codec, chunk): 0 for codec in codecs for chunk in COMPRESS_CHUNKS}
@@ -191,22 +214,6 @@ def _library(name: str) -> Any:
 def _compressed_size(codec: Callable[[memoryview], bytes], chunk: int, block: memoryview) -> int:
     parts = (block[start : start + chunk] for start in range(0, len(block), chunk))
     return sum(min(len(part), len(codec(part))) for part in parts)
-
-
-def _files(path: Path) -> Iterator[tuple[Path, int]]:
-    """Yield the files at or below ``path`` with their sizes, bytes."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        for inner in sorted(path.iterdir()):
-            if not inner.is_symlink() and (inner.is_dir() or inner.is_file()):
-                yield from _files(inner)
-    elif stat.S_ISREG(mode):
-        yield path, path.stat().st_size
-    elif stat.S_ISBLK(mode):
-        with path.open("rb") as device:
-            yield path, device.seek(0, os.SEEK_END)
-    else:
-        raise ValueError(f"{path}: is no regular file, block device or directory")
 
 
 def _blocks(files: Sequence[tuple[Path, int]]) -> Iterator[memoryview]:

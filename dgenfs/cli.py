@@ -21,7 +21,7 @@ from rich.progress import (
 
 import dgenfs
 from dgenfs import logs, report
-from dgenfs.analyze import MissingLibraryError
+from dgenfs.analyze import MissingLibraryError, find_files
 from dgenfs.analyze import analyze as measure
 from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
 from dgenfs.suggest import nearest_name
@@ -252,9 +252,9 @@ def analyze(
 ) -> None:
     """Measure how well files deduplicate and compress, at the chunk sizes of storage."""
     with errors():
-        size = sum(path.stat().st_size for path in paths)
-        with progress("analyze", size) as advance:
-            analysis = measure(paths, advance)
+        files = list(find_files(paths))
+        with progress("analyze", sum(size for _, size in files)) as advance:
+            analysis = measure(files, advance)
     if as_json:
         print_json(report.analysis_as_json(analysis))
     else:
