@@ -6,24 +6,27 @@ from dgenfs.layout import Layout, whole_files_repeat
 
 
 def fixed_dedup(layout: Layout, chunk: int) -> float:
-    """Return the dedup ratio of a store that cuts each file into chunks of one size.
+    """Return the dedup ratio, by bytes, of a store that cuts each file into chunks of one size.
 
-    Exact for chunks up to the unit and where whole files repeat; above, exact where a chunk's units
-    divide a file's, and else an upper bound on the distinct chunks.
+    For chunks above the unit it is exact if each file has all chunks that its phase of the
+    repetition can give; else it may be less than the store finds.
 
     Args:
         layout: the numbers of the content.
         chunk: bytes, a power of two.
     """
-    if chunk <= layout.unit or whole_files_repeat(layout.files, layout.dedup_milli):
+    whole_files = whole_files_repeat(layout.files, layout.dedup_milli)
+    if chunk <= layout.unit or whole_files or layout.size == 0:
         return layout.effective_dedup
     k = chunk // layout.unit
     m, u = layout.units_per_file, layout.content_units
-    chunks = layout.files * -(-m // k)
-    # A file's chunks start at every k-th unit: they meet the repetition at one phase of this many.
+    chunks, tail = divmod(layout.size, chunk)
+    files = min(layout.files, u // math.gcd(m, u))  # that start at different content units
+    # A file's chunks start at every k-th unit, so they meet the repetition at one of these phases.
     phases = math.gcd(k, u)
-    distinct = u // phases * min(layout.files, phases // math.gcd(m, phases))
-    return chunks / min(chunks, distinct)
+    distinct = u // phases * min(files, phases // math.gcd(m, phases))
+    distinct_bytes = min(files * chunks, distinct) * chunk + files * tail
+    return layout.total_size / distinct_bytes
 
 
 def content_defined_dedup(layout: Layout, chunk: int) -> float:
