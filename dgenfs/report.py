@@ -165,7 +165,7 @@ def size(count: int) -> str:
     """Return a number of bytes in the largest binary unit that leaves it at 1 or more."""
     value, unit = float(count), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
-        if value < 1024 or unit == "EiB":
+        if round(value, 2) < 1024 or unit == "EiB":
             break
         value /= 1024
     return f"{value:.2f}".rstrip("0").rstrip(".") + f" {unit}"

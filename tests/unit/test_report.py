@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from dgenfs import Spec, report
+from dgenfs.analyze import Analysis, CompressRatio, DedupRatio
+from dgenfs.verify import Extent, FileReport, Kind, TreeReport
+
+
+def lines(renderable: Any) -> list[str]:
+    """Print, and return the lines with the columns' padding left out."""
+    console = Console(width=200, color_system=None)
+    with console.capture() as captured:
+        console.print(renderable)
+    return [" ".join(line.split()) for line in captured.get().splitlines()]
+
+
+def damaged(*extents: Extent, file: int = 0) -> FileReport:
+    found = FileReport(Path("copy"), "1M_d1_c1.bin", file, 1 << 20, 1 << 20, 3)
+    for extent in extents:
+        found.add(extent)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (1536, "1.5 KiB"),
+        ((1 << 20) - 1, "1 MiB"),
+        (5 << 30, "5 GiB"),
+        (2**63 - 1, "8 EiB"),
+    ],
+)
+def test_size(count: int, shown: str) -> None:
+    assert report.size(count) == shown
+
+
+def test_every_kind_in_words() -> None:
+    shown = lines(
+        report.as_text(
+            damaged(
+                Extent(0, 512, Kind.ZEROS, 512),
+                Extent(1024, 1025, Kind.BIT_FLIPS, 1, 3),
+                Extent(4096, 8192, Kind.MISPLACED, 4096, 9, belongs_at=512, belongs_in=0),
+                Extent(9216, 9728, Kind.MISPLACED, 512, 9, belongs_at=0, belongs_in=7),
+                Extent(10240, 10752, Kind.OTHER_SEED, 512, 9, 10240, 0, 42),
+                Extent(20480, 20992, Kind.UNKNOWN, 512, 9),
+                Extent(1 << 19, 1 << 20, Kind.MISSING, 1 << 19),
+            )
+        )
+    )
+    assert shown[0] == "copy: different, 518 KiB wrong of 1 MiB in 3 sectors of 512 B"
+    assert shown[2:9] == [
+        "0 512 zeros 512 B",
+        "1024 1025 bit flips 3 bits",
+        "4096 8192 misplaced 4 KiB at 512 (-3584)",
+        "9216 9728 misplaced 512 B at 0 in file 7",
+        "10240 10752 other seed 512 B at 10240 (+0) of seed 42",
+        "20480 20992 unknown 512 B",
+        "524288 1048576 missing tail 512 KiB",
+    ]
+    assert "misplaced: 2 extents, 4.5 KiB" in shown[9]
+
+
+def test_long_lists_are_cut_in_text_only() -> None:
+    extents = [Extent(i * 4096, i * 4096 + 512, Kind.ZEROS, 512) for i in range(50)]
+    found = damaged(*extents)
+    assert "and 30 more extents; --json has more" in lines(report.as_text(found))
+    assert len(report.as_json(found)["extents"]) == 50
+
+
+def test_tree() -> None:
+    found = TreeReport(Path("tree"), "9x1K_d1_c1", 9, identical_files=9)
+    assert json.loads(json.dumps(report.as_json(found)))["identical"] is True
+    found.identical_files, found.different_files = 6, 1
+    found.missing_files, found.unexpected_files = 2, 1
+    found.different.append(damaged(Extent(0, 512, Kind.ZEROS, 512), file=3))
+    found.missing += ["000001.bin", "000002.bin"]
+    found.unexpected.append("notes.txt")
+    shown = lines(report.as_text(found))
+    assert shown[0] == "tree: 6 of 9 files identical, 1 different, 2 missing, 1 unexpected"
+    assert {"0 512 zeros 512 B", "missing: 000002.bin", "unexpected: notes.txt"} <= set(shown)
+    values = json.loads(json.dumps(report.as_json(found)))
+    assert (values["identical"], values["different"][0]["file"]) == (False, 3)
+
+
+def test_explanation() -> None:
+    assert {
+        "name 1M_d4_c2.bin",
+        "dedup unit 4 KiB",
+        "units 256, of which 64 distinct",
+        "key 21f446af0206781f",
+        "dedup 4 named, 4.0000 given",
+        "a store of 4 KiB chunks sees 4.000:1 dedup",
+        "lz4 and zstd see 2.00:1 (within 3.5 %, chunks of 4 KiB to 1 MiB)",
+    } <= set(lines(report.explanation(Spec.parse("1M_d4_c2.bin"))))
+    tree = lines(report.explanation(Spec.parse("2500x1M_f1000")))
+    assert "first and last file 0000/000000.bin 0002/002499.bin" in tree
+
+
+@pytest.mark.parametrize("name", ["0", "8E-1_d1000_c20", "1000000000x8G_d1.5", "3x0"])
+def test_explanation_of_extremes(name: str) -> None:
+    spec = Spec.parse(name)
+    assert f"name {spec.name}" in lines(report.explanation(spec))
+
+
+def test_analysis() -> None:
+    analysis = Analysis(
+        2,
+        1 << 20,
+        1 << 19,
+        [DedupRatio(4096, 256, 64, 32, 4.0)],
+        [CompressRatio("lz4", 4096, 1.5), CompressRatio("zstd -3", 4096, 2.0)],
+    )
+    shown = lines(report.analysis_as_text(analysis))
+    assert "4 KiB 256 64 4.000:1 12.50 %" in shown
+    assert "4 KiB 1.500:1 2.000:1" in shown
+    assert json.loads(json.dumps(report.analysis_as_json(analysis)))["size"] == 1 << 20
