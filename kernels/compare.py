@@ -6,16 +6,13 @@ Called by verify. The reference is tests/oracle.py and a plain comparison of two
 import numpy as np
 
 from dgenfs.kernels.content import (
-    GROUP,
-    GROUP_STATES,
-    GROUPS,
     SECTOR_STATES,
     next_random_words,
     random_words_numerator,
     sector_state,
 )
 from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.words import GAMMA, LANES, SECTOR, WORD, mix, words_differ
+from dgenfs.kernels.words import GAMMA, GROUPS, LANES, SECTOR, WORD, mix, words_differ
 
 _SECTOR = np.uint64(SECTOR)
 _ONE = np.uint64(1)
@@ -27,11 +24,10 @@ def sector_differs(buf, at, state, count):
     """Return whether the whole sector at ``buf[at : at + 512]`` is not the expected one."""
     differs = np.uint8(0)
     for group in range(GROUPS):
-        left = count - group * LANES
-        if left > 0:
-            differs |= words_differ(buf, at + group * GROUP, state + GROUP_STATES[group], left)
+        if group * LANES < count:
+            differs |= words_differ(buf, at, group, state, count)
         else:
-            differs |= words_differ(buf, at + group * GROUP, state, 0)
+            differs |= words_differ(buf, at, group, state, 0)
     return differs != 0
 
 

@@ -10,17 +10,23 @@ file's size rounded up to whole units and ``period`` the content units' bytes. S
 import numpy as np
 
 from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.words import GAMMA, LANES, SECTOR, SECTOR_WORDS, WORD, mix, store_words
+from dgenfs.kernels.words import (
+    GAMMA,
+    GROUPS,
+    LANES,
+    SECTOR,
+    SECTOR_WORDS,
+    WORD,
+    mix,
+    store_words,
+)
 
 _SECTOR = np.uint64(SECTOR)
 _SECTOR_WORDS = np.uint64(SECTOR_WORDS)
 _ONE = np.uint64(1)
 _BYTE_BITS = np.uint64(8)
 
-GROUP = LANES * WORD  # bytes stored or loaded at once
-GROUPS = SECTOR // GROUP
 SECTOR_STATES = np.uint64(SECTOR_WORDS * int(GAMMA) % (1 << 64))
-GROUP_STATES = tuple(np.uint64(group * LANES * int(GAMMA) % (1 << 64)) for group in range(GROUPS))
 
 
 @inlined
@@ -119,14 +125,13 @@ def fill_run(out, at, length, offset, key, c_milli):
         if count == SECTOR_WORDS:
             # Apart, because here the constant count leaves no select in the loop: a fifth faster.
             for group in range(GROUPS):
-                store_words(out, at + group * GROUP, state + GROUP_STATES[group], LANES)
+                store_words(out, at, group, state, SECTOR_WORDS)
         else:
             for group in range(GROUPS):
-                left = count - group * LANES
-                if left > 0:
-                    store_words(out, at + group * GROUP, state + GROUP_STATES[group], left)
+                if group * LANES < count:
+                    store_words(out, at, group, state, count)
                 else:
-                    store_words(out, at + group * GROUP, state, 0)
+                    store_words(out, at, group, state, 0)
         state += SECTOR_STATES
         at += SECTOR
         sector += _ONE

@@ -28,8 +28,10 @@ INVERSE_2 = np.uint64(pow(int(MULTIPLIER_2), -1, 1 << 64))
 
 WORD = 8  # bytes
 LANES = 8  # words of one vector
+GROUP = LANES * WORD  # bytes stored or loaded at once
 SECTOR_WORDS = 64
 SECTOR = 512  # bytes
+GROUPS = SECTOR // GROUP
 
 _S27 = np.uint64(27)
 _S30 = np.uint64(30)
@@ -75,76 +77,87 @@ def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return builder.shuffle_vector(one, undefined, mask)
 
 
-def _eight_words(builder: ir.IRBuilder, state: ir.Value, count: ir.Value) -> ir.Value:
-    """Emit the words of states ``state + lane * GAMMA``, zero in lanes from ``count`` on."""
-    steps = _constant([lane * int(GAMMA) % (1 << 64) for lane in range(LANES)])
+def _eight_words(
+    builder: ir.IRBuilder, group: ir.Value, state: ir.Value, count: ir.Value
+) -> ir.Value:
+    """Emit words [8 * group, 8 * group + 8) of a sector, zero from word ``count`` on.
+
+    Where ``group`` is a constant, LLVM folds all but the sums with ``state`` and the comparison
+    with ``count``, and spreads these two over the lanes once a sector.
+    """
+    first = builder.mul(group, ir.Constant(_LANE, LANES))
+    numbers = builder.add(_splat(builder, first), _constant(list(range(LANES))))
+    steps = builder.mul(numbers, _constant([int(GAMMA)] * LANES))
     z = builder.add(_splat(builder, state), steps)
     for shift, multiplier in ((30, MULTIPLIER_1), (27, MULTIPLIER_2)):
         z = builder.xor(z, builder.lshr(z, _constant([shift] * LANES)))
         z = builder.mul(z, _constant([int(multiplier)] * LANES))
     z = builder.xor(z, builder.lshr(z, _constant([31] * LANES)))
-    random = builder.icmp_signed("<", _constant(list(range(LANES))), _splat(builder, count))
+    random = builder.icmp_signed("<", numbers, _splat(builder, count))
     return builder.select(random, z, _constant([0] * LANES))
 
 
-def _vector_pointer(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+def _group_pointer(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
     array = context.make_array(signature.args[0])(context, builder, args[0])
-    pointer = cgutils.pointer_add(builder, array.data, args[1])
+    start = builder.mul(args[2], ir.Constant(_LANE, GROUP))
+    pointer = cgutils.pointer_add(builder, array.data, builder.add(args[1], start))
     return builder.bitcast(pointer, _VECTOR.as_pointer())
 
 
 @intrinsic
-def store_words(typingctx, out, at, state, count):
-    """Store eight words at ``out[at : at + 64]``: those of ``state`` on, zero from ``count`` on.
+def store_words(typingctx, out, at, group, state, count):
+    """Store words [8 * group, 8 * group + 8) of the sector that starts at ``out[at]``.
 
     Args:
-        out: uint8[::1], at least ``at + 64`` bytes; no alignment is needed.
+        out: uint8[::1], at least ``at + 512`` bytes; no alignment is needed.
         at: int64, byte index.
-        state: uint64, state of the first word.
-        count: int64, how many of the words are random; below 1 none, above 7 all.
+        group: int64, 0 to 7.
+        state: uint64, state of the sector's first word.
+        count: int64, random words of the sector; the words behind are zero.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        pointer = _vector_pointer(context, builder, signature, args)
-        builder.store(_eight_words(builder, args[2], args[3]), pointer, align=1)
+        pointer = _group_pointer(context, builder, signature, args)
+        builder.store(_eight_words(builder, *args[2:]), pointer, align=1)
         return context.get_dummy_value()
 
-    return types.void(
-        types.Array(types.uint8, 1, "C"), types.int64, types.uint64, types.int64
-    ), codegen
+    out = types.Array(types.uint8, 1, "C")
+    return types.void(out, types.int64, types.int64, types.uint64, types.int64), codegen
 
 
 @intrinsic
-def words_differ(typingctx, buf, at, state, count):
-    """Return a uint8 with bit i set where word i of ``buf[at : at + 64]`` is not the expected one.
+def words_differ(typingctx, buf, at, group, state, count):
+    """Return a uint8 with bit i set where word 8 * group + i of a sector is not the expected one.
 
     Args:
-        buf: uint8[::1], read-only or not, at least ``at + 64`` bytes; no alignment is needed.
-        at: int64, byte index.
-        state: uint64, state of the first word.
-        count: int64, how many of the words are random; below 1 none, above 7 all.
+        buf: uint8[::1], read-only or not, at least ``at + 512`` bytes; no alignment is needed.
+        at: int64, byte index of the sector's first byte.
+        group: int64, 0 to 7.
+        state: uint64, state of the sector's first word.
+        count: int64, random words of the sector; the words behind are zero.
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        pointer = _vector_pointer(context, builder, signature, args)
-        found = builder.load(pointer, align=1)
-        expected = _eight_words(builder, args[2], args[3])
+        found = builder.load(_group_pointer(context, builder, signature, args), align=1)
+        expected = _eight_words(builder, *args[2:])
         return builder.bitcast(builder.icmp_unsigned("!=", found, expected), ir.IntType(8))
 
-    return types.uint8(buf, types.int64, types.uint64, types.int64), codegen
+    return types.uint8(buf, types.int64, types.int64, types.uint64, types.int64), codegen
 
 
 if config.DISABLE_JIT:
     # Intrinsics exist only in compiled code; these are the same in NumPy, for runs without a JIT.
 
-    def _eight_words_numpy(state, count):
-        words = mix(np.uint64(state) + np.arange(LANES, dtype=np.uint64) * GAMMA)
-        words[max(0, int(count)) :] = 0
-        return words
+    def _eight_words_numpy(group, state, count):
+        numbers = np.arange(LANES * group, LANES * (group + 1), dtype=np.uint64)
+        return np.where(numbers < np.uint64(count), mix(state + numbers * GAMMA), np.uint64(0))
 
-    def store_words(out, at, state, count):  # noqa: D103
-        out[at : at + LANES * WORD] = _eight_words_numpy(state, count).view(np.uint8)
+    def store_words(out, at, group, state, count):  # noqa: D103
+        start = at + group * GROUP
+        out[start : start + GROUP] = _eight_words_numpy(group, state, count).view(np.uint8)
 
-    def words_differ(buf, at, state, count):  # noqa: D103
-        wrong = buf[at : at + LANES * WORD].view(np.uint64) != _eight_words_numpy(state, count)
+    def words_differ(buf, at, group, state, count):  # noqa: D103
+        start = at + group * GROUP
+        found = buf[start : start + GROUP].view(np.uint64)
+        wrong = found != _eight_words_numpy(group, state, count)
         return np.packbits(wrong, bitorder="little")[0]
