@@ -1,0 +1,1 @@
+"""Speed, measured as ratios between things that take turns in the same run."""

@@ -1,0 +1,93 @@
+"""Generation into a buffer: one and two threads, small ranges, and the same by dgen-py."""
+
+import ctypes
+import random
+from collections.abc import Callable, Iterator
+
+import dgen_py
+import numpy as np
+
+from benchmarks.results import Target, show
+from benchmarks.rounds import Case, Timing, measure
+from dgenfs import DataGenerator
+
+LARGE = {"1 MiB": 1 << 20, "32 MiB": 32 << 20}
+SMALL = 4096  # bytes
+STREAM = 1 << 40  # bytes; dgen-py keeps 8 in memory for each MiB of its stream
+KINDS = {"d1c1": (1, 1), "d1c2": (1, 2)}
+
+
+def generate(rounds: int, *, as_json: bool) -> None:
+    """Measure and print."""
+    timings = measure(list(_cases()), rounds)
+    show("generate", timings.values(), _targets(timings), rounds, as_json=as_json)
+
+
+def _cases() -> Iterator[Case]:
+    for label, size in LARGE.items():
+        # One buffer for all: what is measured is who writes to it, not where it is.
+        buffer = np.zeros(size, np.uint8)
+        yield Case(f"memset {label}", _memset(buffer), size)
+        for kind in KINDS:
+            yield Case(f"dgenfs {kind} {label}", _stream(kind, buffer, threads=1), size)
+            yield Case(f"dgen-py {kind} {label}", _dgen_py(kind, buffer), size)
+        if size == max(LARGE.values()):
+            for kind in KINDS:
+                two = _stream(kind, buffer, threads=2)
+                yield Case(f"dgenfs {kind} {label}, two threads", two, size)
+    small = np.zeros(SMALL, np.uint8)
+    for kind in KINDS:
+        yield Case(f"dgenfs {kind} 4 KiB, random offsets", _random(kind, small))
+        yield Case(f"dgen-py {kind} 4 KiB, in order", _dgen_py(kind, small))
+    last = DataGenerator("8E-1", threads=1)
+    byte = bytearray(1)
+    yield Case("dgenfs 1 byte at 0", lambda: last.read_into(byte, 0))
+    yield Case("dgenfs 1 byte at 8 EiB - 2", lambda: last.read_into(byte, last.size - 1))
+
+
+def _memset(buffer: np.ndarray) -> Callable[[], object]:
+    return lambda: ctypes.memset(buffer.ctypes.data, 0, buffer.size)
+
+
+def _name(kind: str) -> str:
+    dedup, compress = KINDS[kind]
+    return f"{STREAM}_d{dedup}_c{compress}"
+
+
+def _stream(kind: str, buffer: np.ndarray, threads: int) -> Callable[[], object]:
+    generator = DataGenerator(_name(kind), threads=threads)
+    return lambda: generator.fill_chunk(buffer)
+
+
+def _random(kind: str, buffer: np.ndarray) -> Callable[[], object]:
+    generator = DataGenerator(_name(kind), threads=1)
+    source = random.Random(1)
+    offsets = [source.randrange(generator.size - SMALL) for _ in range(1 << 16)]
+    return lambda: generator.read_into(buffer, offsets[source.getrandbits(16)])
+
+
+def _dgen_py(kind: str, buffer: np.ndarray) -> Callable[[], object]:
+    dedup, compress = KINDS[kind]
+    generator = dgen_py.Generator(
+        size=STREAM, dedup_ratio=dedup, compress_ratio=compress, max_threads=1, seed=1
+    )
+    return lambda: generator.fill_chunk(buffer)
+
+
+def _targets(timings: dict[str, Timing]) -> Iterator[Target]:
+    def times(fast: str, slow: str) -> float:
+        return timings[slow].median / timings[fast].median
+
+    for label in LARGE:
+        for kind in KINDS:
+            ours = f"dgenfs {kind} {label}"
+            yield Target(f"{ours}: x dgen-py", times(ours, f"dgen-py {kind} {label}"), 3)
+            yield Target(f"{ours}: x memset", times(ours, f"memset {label}"), 0.7)
+    for kind in KINDS:
+        ours = f"dgenfs {kind} 32 MiB"
+        yield Target(f"{ours}, two threads: x one", times(f"{ours}, two threads", ours), 1.7)
+    for kind in KINDS:
+        ours = f"dgenfs {kind} 4 KiB, random offsets"
+        yield Target(f"{ours}: x dgen-py", times(ours, f"dgen-py {kind} 4 KiB, in order"), 20)
+    byte = times("dgenfs 1 byte at 8 EiB - 2", "dgenfs 1 byte at 0")
+    yield Target("1 byte at 8 EiB - 2: x speed of 1 byte at 0", byte, 0.8)
