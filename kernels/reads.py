@@ -33,7 +33,13 @@ STRIDE = 4  # content bytes from one file to the next
 PERIOD = 5  # bytes after which the content starts over
 COMPRESS = 6  # compression ratio in thousandths
 FILES = 7  # of the tree, 1 for a plain file
-CONTENT_COLUMNS = 8  # one cache line
+# The rest, behind the first cache line, is for looking files of a tree up.
+DIGITS = 8  # of a file's name, 0 for a plain file
+EXTENSION = 9  # the text, "." first, as a little-endian word's bytes; 0 for a plain file
+EXTENSION_LAST = 10  # its ninth byte, if any
+EXTENSION_LENGTH = 11  # bytes, "." included
+PER_DIRECTORY = 12  # files of one directory, 0 for no directories
+CONTENT_COLUMNS = 16
 
 # Layout of a scratch, bytes. The buffer starts a page, right behind the reply's header.
 REQUEST = 0

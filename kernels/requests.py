@@ -1,4 +1,4 @@
-"""The request loop of a worker: data files opened and read, everything else passed on.
+"""The request loop of a worker: data files found, opened and read, the rest passed on.
 
 A handle (fh) of a data file holds all there is to know: the row of its content, that row's TAG and
 the file's number. So opening takes no memory and closing frees none.
@@ -16,9 +16,14 @@ from dgenfs.kernels.cache import CACHE
 from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.reads import (
     DATA,
+    DIGITS,
+    EXTENSION,
+    EXTENSION_LAST,
+    EXTENSION_LENGTH,
     FILES,
     INODE,
     MAX_READ,
+    PER_DIRECTORY,
     REPLY,
     REQUEST,
     REQUEST_SIZE,
@@ -30,16 +35,24 @@ from dgenfs.kernels.reads import (
     prepare,
 )
 
+LOOKUP = 1
 OPEN = 14
 READ = 15
 RELEASE = 18
+GETXATTR = 22
 FLUSH = 25
 INIT = 26
 INTERRUPT = 36
 READ_REQUEST = 80  # bytes: struct fuse_in_header, struct fuse_read_in
 HEADER = 40  # bytes of struct fuse_in_header
 FH_END = 48  # bytes of a request up to its handle, in OPEN up to its flags
+XATTR_NAME = 48  # bytes of a GETXATTR before the name
 REPLY_HEADER = 16  # bytes of struct fuse_out_header
+ENTRY_WORDS = 16  # of struct fuse_entry_out
+ENTRY_NODEID = 0
+ENTRY_INO = 5
+ENTRY_SIZE = 6
+ENTRY_BLOCKS = 7
 
 # Words of a worker's counters. Only its own worker writes them; readers take what they see.
 OPCODES = 64
@@ -80,6 +93,7 @@ ENOENT = 2
 EBADF = 9
 EINVAL = 22
 ENOSYS = 38
+ENODATA = 61
 _INDEX = np.uint64(0xFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -87,6 +101,8 @@ _REPLY_WORDS = REPLY // 8
 _SLICE_WORDS = SLICES // 8
 _TIME_WORDS = TIME // 8
 _DATA_WORDS = DATA // 8
+_USER = np.uint64(int.from_bytes(b"user.", "little"))
+_USER_MASK = np.uint64((1 << 40) - 1)
 
 
 @kernel(types.int64(types.uint64))
@@ -138,6 +154,14 @@ def _reply(fuse, scratch, words, unique, length, error, slices):
     words[_SLICE_WORDS] = address + np.uint64(REPLY)
     words[_SLICE_WORDS + 1] = np.uint64(REPLY_HEADER)
     return libc.writev(fuse, address + np.uint64(SLICES), np.int32(1 + slices)) >= 0
+
+
+@inlined
+def _reply_data(fuse, scratch, words, length):
+    """Reply to the request in the scratch with ``length`` bytes of its buffer."""
+    words[_SLICE_WORDS + 2] = np.uint64(scratch.ctypes.data) + np.uint64(DATA)
+    words[_SLICE_WORDS + 3] = np.uint64(length)
+    _reply(fuse, scratch, words, words[1], length, 0, 1)
 
 
 @kernel(
@@ -202,6 +226,72 @@ def answer_read(fuse, contents, cache, scratch, words, counters, received):
 @kernel(
     types.boolean(
         types.int32,
+        types.uint64[::1],
+        types.uint32[::1],
+        types.uint64[:, ::1],
+        types.uint8[::1],
+        types.uint64[::1],
+        types.int64,
+    )
+)
+def look_up(fuse, entry, hints, contents, scratch, words, received):
+    """Answer the LOOKUP in the scratch if it is one of a file that is in a tree.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
+        hints: uint32[HINTS].
+        contents: uint64[2^ROW_BITS, CONTENT_COLUMNS].
+        scratch: uint8[SCRATCH].
+        words: uint64[::1], the same memory.
+        received: int64, bytes of the request.
+
+    Returns:
+        boolean, whether it was answered; else it is the control plane's.
+    """
+    parent = words[2]
+    root = parent & ~np.uint64(WITHIN)
+    within = parent & np.uint64(WITHIN)
+    if parent >= np.uint64(PLAIN) or root == _ZERO:
+        return False
+    row = contents[np.int64(hints[hint(root)])]
+    digits = np.int64(row[DIGITS])
+    extension = np.int64(row[EXTENSION_LENGTH])
+    if row[INODE] != root or digits == 0 or received != HEADER + digits + extension + 1:
+        return False
+    file = _ZERO
+    for i in range(HEADER, HEADER + digits):
+        digit = np.uint64(scratch[i]) - np.uint64(48)
+        if digit > np.uint64(9):
+            return False
+        file = file * np.uint64(10) + digit
+    for i in range(extension):
+        text = row[EXTENSION] if i < 8 else row[EXTENSION_LAST]
+        expected = (text >> np.uint64(8 * (i % 8))) & np.uint64(255)
+        if np.uint64(scratch[HEADER + digits + i]) != expected:
+            return False
+    if scratch[received - 1] != 0 or file >= row[FILES]:
+        return False
+    # The tree itself holds its files unless it has directories; those hold PER_DIRECTORY each.
+    directory = _ZERO
+    if row[PER_DIRECTORY] != _ZERO:
+        directory = np.uint64(DIRECTORIES) + file // row[PER_DIRECTORY]
+    if within != directory:
+        return False
+    inode = root + file + _ONE
+    for i in range(ENTRY_WORDS):
+        words[_DATA_WORDS + i] = entry[i]
+    words[_DATA_WORDS + ENTRY_NODEID] = inode
+    words[_DATA_WORDS + ENTRY_INO] = inode
+    words[_DATA_WORDS + ENTRY_SIZE] = row[SIZE]
+    words[_DATA_WORDS + ENTRY_BLOCKS] = (row[SIZE] + np.uint64(511)) // np.uint64(512)
+    _reply_data(fuse, scratch, words, 8 * ENTRY_WORDS)
+    return True
+
+
+@kernel(
+    types.boolean(
+        types.int32,
         types.uint64,
         types.uint32[::1],
         types.uint64[:, ::1],
@@ -236,9 +326,7 @@ def open_file(fuse, open_flags, hints, contents, scratch, words, received):
         | file
     )
     words[_DATA_WORDS + 1] = open_flags
-    words[_SLICE_WORDS + 2] = np.uint64(scratch.ctypes.data) + np.uint64(DATA)
-    words[_SLICE_WORDS + 3] = np.uint64(16)
-    _reply(fuse, scratch, words, words[1], 16, 0, 1)
+    _reply_data(fuse, scratch, words, 16)
     return True
 
 
@@ -248,6 +336,7 @@ def open_file(fuse, open_flags, hints, contents, scratch, words, received):
         types.int32,
         types.int64[::1],
         types.uint64,
+        types.uint64[::1],
         types.uint32[::1],
         types.uint64[:, ::1],
         CACHE,
@@ -256,7 +345,7 @@ def open_file(fuse, open_flags, hints, contents, scratch, words, received):
         types.uint64[::1],
     )
 )
-def serve(fuse, control, stop, open_flags, hints, contents, cache, scratch, words, counters):
+def serve(fuse, control, stop, open_flags, entry, hints, contents, cache, scratch, words, counters):
     """Read and answer requests until the connection ends or ``stop`` says so.
 
     Args:
@@ -264,6 +353,7 @@ def serve(fuse, control, stop, open_flags, hints, contents, cache, scratch, word
         control: int32, socket to the control plane; one message a request.
         stop: int64[1], not 0 to return at the next signal to this thread (EINTR).
         open_flags: uint64, FOPEN_* of the reply to OPEN.
+        entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
         hints: uint32[HINTS].
         contents: uint64[2^ROW_BITS, CONTENT_COLUMNS].
         cache: Cache.
@@ -309,6 +399,18 @@ def serve(fuse, control, stop, open_flags, hints, contents, cache, scratch, word
         ):
             counters[REQUESTS + OPEN] += _ONE
             counters[OPENED] += _ONE
+        elif opcode == np.uint64(LOOKUP) and look_up(
+            fuse, entry, hints, contents, scratch, words, received
+        ):
+            counters[REQUESTS + LOOKUP] += _ONE
+        elif (
+            opcode == np.uint64(GETXATTR)
+            and received > XATTR_NAME
+            and words[XATTR_NAME // 8] & _USER_MASK != _USER
+        ):
+            # Only `user.` attributes are ours; ls asks for two others of each file.
+            _reply(fuse, scratch, words, unique, 0, ENODATA, 0)
+            counters[REQUESTS + GETXATTR] += _ONE
         else:
             while libc.send(control, request, np.uint64(received), libc.MSG_NOSIGNAL) < 0:
                 error = libc.errno()

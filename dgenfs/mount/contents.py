@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.kernels import reads, requests
-from dgenfs.layout import Layout
+from dgenfs.spec import Spec
 
-CAPACITY = 1 << requests.ROW_BITS  # 64 MiB of address space, resident only as far as it was used
+CAPACITY = 1 << requests.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
 
 _NEXT_FREE = reads.SIZE  # of a free row
 _ROW_MASK = CAPACITY - 1
@@ -33,7 +33,7 @@ class Contents:
         self._used = 0
         self._free = CAPACITY  # head of the list of freed rows; CAPACITY ends it
 
-    def add(self, inode: int, layout: Layout) -> int:
+    def add(self, inode: int, spec: Spec) -> int:
         """Return the row of a new name's content.
 
         Raises:
@@ -47,6 +47,7 @@ class Contents:
             self._used += 1
         else:
             raise OSError(errno.ENFILE, f"{CAPACITY} names are in use, no more are supported")
+        layout = spec.layout
         row = self.rows[index]
         row[reads.TAG] = int(row[reads.TAG]) % requests.TAGS + 1
         row[reads.SIZE] = layout.size
@@ -55,6 +56,15 @@ class Contents:
         row[reads.PERIOD] = layout.period
         row[reads.COMPRESS] = layout.compress_milli
         row[reads.FILES] = layout.files
+        row[reads.DIGITS :] = 0
+        if spec.tree:
+            digits, _, extension = spec.file_name(0).partition(".")
+            text = f".{extension}".encode()
+            row[reads.DIGITS] = len(digits)
+            row[reads.EXTENSION] = int.from_bytes(text[:8], "little")
+            row[reads.EXTENSION_LAST] = int.from_bytes(text[8:], "little")
+            row[reads.EXTENSION_LENGTH] = len(text)
+            row[reads.PER_DIRECTORY] = spec.per_directory or 0
         row[reads.INODE] = inode
         self.refresh(index)
         return index

@@ -1,6 +1,7 @@
 """The life of a mount: made, served until it is unmounted or told to end, and cleaned up."""
 
 import logging
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.control import MetricsFile, StatsFile, TopologyFile
 from dgenfs.mount.mountpoint import MountError
 from dgenfs.mount.namespace import Namespace
-from dgenfs.mount.operations import Operations, open_flags
+from dgenfs.mount.operations import Operations, entry_of_a_file, open_flags
 from dgenfs.mount.reader import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
 from dgenfs.mount.stats import Stats
@@ -98,6 +99,7 @@ class _Session:
         self._config = config
         self._seam = Seam(descriptor)
         self._unmounted = True  # when the loop ends, unless we were told to end
+        self._closed = False
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Serve to the end; what was mounted is unmounted then, and no thread is left."""
@@ -111,6 +113,7 @@ class _Session:
             raise
         finally:
             # Clients see the mount go before the threads that answered them.
+            self._closed = True
             pyfuse3.close(unmount=not self._unmounted)
             self._workers.stop()
             self._seam.close()
@@ -128,7 +131,8 @@ class _Session:
                     self._seam.fuse,
                     self._seam.control.fileno(),
                     open_flags(cached=self._config.cached),
-                    lambda: token.run_sync_soon(pyfuse3.terminate),
+                    entry_of_a_file(os.getuid(), os.getgid()),
+                    lambda: token.run_sync_soon(self._terminate),
                 )
                 ready()
             else:
@@ -143,7 +147,12 @@ class _Session:
             async for number in signals:
                 log.info("ended by %s", signal.Signals(number).name)
                 self._unmounted = False
-                pyfuse3.terminate()
+                self._terminate()
+
+    def _terminate(self) -> None:
+        """End the loop; every worker asks for it, and pyfuse3 crashes once its session is gone."""
+        if not self._closed:
+            pyfuse3.terminate()
 
 
 def _mount(operations: Operations, path: Path, config: MountConfig) -> int:

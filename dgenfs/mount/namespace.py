@@ -183,7 +183,7 @@ class Namespace:
                 spec.require_content()
             inode = inodes[spec.tree]
             if inode not in self._names:
-                row = self.contents.add(inode, spec.layout)
+                row = self.contents.add(inode, spec)
                 self._names[inode] = _Name(name, row, listed + references)
                 return inode
             # Another name has the same hash, as two of 10,000 trees do once in 40 mounts.

@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import stat
+import struct
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -17,7 +18,7 @@ import pyfuse3
 from numpy.typing import NDArray
 from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, InodeT, RequestContext
 
-from dgenfs.kernels import reads, requests
+from dgenfs.kernels import requests
 from dgenfs.layout import FORMAT
 from dgenfs.logs import TRACE
 from dgenfs.mount.control import ControlFile
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 FOREVER = 1e6  # seconds; nothing here ever changes
 MTIME_NS = 1_577_836_800 * 10**9  # 2020-01-01T00:00:00Z, so that copies look the same to rsync
+FILE_MODE = 0o444
 BLKSIZE = 1 << 20  # bytes; what cp and cat read at a time
 CLUSTER = 1 << 20  # bytes; unit of statfs
 
@@ -184,7 +186,7 @@ class Operations(pyfuse3.Operations):
             if node.number is None:
                 entry.st_nlink += node.spec.directories
         else:
-            entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | 0o444)
+            entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | FILE_MODE)
             entry.st_size = node.spec.size
             entry.st_blocks = -(-node.spec.size // 512)
         return entry
@@ -364,4 +366,19 @@ def open_flags(*, cached: bool) -> int:
     return FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | (0 if cached else FOPEN_DIRECT_IO)
 
 
-assert reads.MAX_READ == BLKSIZE
+def entry_of_a_file(uid: int, gid: int) -> NDArray[np.uint64]:
+    """Return struct fuse_entry_out of a data file, without its inode, size and blocks.
+
+    It must say what ``Operations.lookup`` says of a file in a tree.
+
+    Returns:
+        uint64[ENTRY_WORDS].
+    """
+    seconds, nanoseconds = divmod(MTIME_NS, 10**9)
+    packed = struct.pack(
+        "<4Q2I6Q3I7I",
+        *(0, 0, int(FOREVER), int(FOREVER), 0, 0),
+        *(0, 0, 0, seconds, seconds, seconds, nanoseconds, nanoseconds, nanoseconds),
+        *(stat.S_IFREG | FILE_MODE, 1, uid, gid, 0, BLKSIZE, 0),
+    )
+    return np.frombuffer(packed, np.uint64).copy()  # writable, as the loop's signature has it

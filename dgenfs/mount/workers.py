@@ -106,10 +106,16 @@ class Workers:
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
         self._open_flags = 0
+        self._entry: NDArray[np.uint64] = np.zeros(requests.ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
 
     def connect(
-        self, fuse: int, control: int, open_flags: int, on_disconnect: Callable[[], None]
+        self,
+        fuse: int,
+        control: int,
+        open_flags: int,
+        entry: NDArray[np.uint64],
+        on_disconnect: Callable[[], None],
     ) -> None:
         """Start the threads.
 
@@ -117,10 +123,12 @@ class Workers:
             fuse: descriptor of /dev/fuse.
             control: socket to the control plane.
             open_flags: FOPEN_* of data files.
+            entry: uint64[ENTRY_WORDS], attributes that all files of trees have.
             on_disconnect: called on a worker's thread when the file system is no longer mounted.
         """
         self._fuse, self._control = fuse, control
         self._open_flags = open_flags
+        self._entry = entry
         self._on_disconnect = on_disconnect
         self._start()
 
@@ -212,6 +220,7 @@ class Workers:
                 self._control,
                 self._stop,
                 np.uint64(self._open_flags),
+                self._entry,
                 self._contents.hints,
                 self._contents.rows,
                 cache,
