@@ -185,11 +185,12 @@ def clean_up(process: "subprocess.Popen[bytes]", path: Path) -> None:
         process.kill,
     ]
     for end in ways:
-        end()
         try:
+            end()
             process.wait(EXIT_SECONDS)
             break
         except subprocess.TimeoutExpired:
+            # umount(8) itself hangs where the daemon does not answer.
             continue
     while mounted_at(path) is not None:
         subprocess.run(["umount", "-l", str(path)], check=True, timeout=EXIT_SECONDS)
