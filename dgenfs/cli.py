@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Annotated
 
@@ -23,6 +24,7 @@ import dgenfs
 from dgenfs import logs, report
 from dgenfs.analyze import MissingLibraryError, find_files
 from dgenfs.analyze import analyze as measure
+from dgenfs.mount.mountpoint import FSTYPE, MountError, mounted_at, unmount
 from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
 from dgenfs.suggest import nearest_name
 from dgenfs.verify import FileReport, TreeReport, Verifier
@@ -75,6 +77,9 @@ def errors() -> Iterator[None]:
     except (ValueError, MissingLibraryError) as error:
         print_error(str(error))
         raise typer.Exit(USAGE) from error
+    except MountError as error:
+        print_error(str(error))
+        raise typer.Exit(FAILED) from error
 
 
 @contextmanager
@@ -259,3 +264,92 @@ def analyze(
         print_json(report.analysis_as_json(analysis))
     else:
         stdout.print(report.analysis_as_text(analysis))
+
+
+class Io(StrEnum):
+    """How the kernel reads data files."""
+
+    DIRECT = "direct"
+    CACHED = "cached"
+
+
+class DataPlane(StrEnum):
+    """What answers reads."""
+
+    COMPILED = "compiled"
+    PYFUSE3 = "pyfuse3"
+
+
+@app.command()
+def mount(
+    mountpoint: Annotated[Path, typer.Argument(help="An empty directory.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="What ls shows; any other name opens too."),
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("-f", "--foreground", help="Stay in the foreground.")
+    ] = False,
+    allow_other: Annotated[
+        bool, typer.Option("--allow-other", help="Let other users read.")
+    ] = False,
+    workers_per_node: Annotated[
+        int, typer.Option(min=0, max=256, help="Threads on each NUMA node; 0 is one a CPU.")
+    ] = 0,
+    cache: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Block cache of each NUMA node, such as 64M; 0 is none."),
+    ] = None,
+    io: Annotated[
+        Io, typer.Option(help="Whether the kernel keeps pages of data files (cached) or not.")
+    ] = Io.DIRECT,
+    data_plane: Annotated[
+        DataPlane, typer.Option(help="What answers reads; pyfuse3 is slow, and traces each.")
+    ] = DataPlane.COMPILED,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Where to log in the background. Default: nowhere.")
+    ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("-o", metavar="OPTION", help="As mount(8) takes them.")
+    ] = None,
+) -> None:
+    """Mount the file system: every name is a file."""
+    # Imported here: the other commands do without libfuse, and start sooner.
+    from dgenfs.mount.background import run_in_background
+    from dgenfs.mount.life import MountConfig, run
+
+    with errors():
+        for name in names or ():
+            Spec.parse(name).require_content()
+        if log_file is not None:
+            logs.configure(log_file=log_file)
+        config = MountConfig(
+            mountpoint=mountpoint.absolute(),
+            names=tuple(names or MountConfig.names),
+            allow_other=allow_other,
+            workers_per_node=workers_per_node,
+            cache_bytes=MountConfig.cache_bytes if cache is None else parse_size(cache),
+            cached=io is Io.CACHED,
+            compiled=data_plane is DataPlane.COMPILED,
+            options=tuple(part for given in options or () for part in given.split(",") if part),
+        )
+        if foreground:
+            run(config, lambda: None)
+        else:
+            run_in_background(lambda ready: run(config, ready))
+            # Not our word but the kernel's that it answers.
+            next(mountpoint.iterdir(), None)
+
+
+@app.command()
+def umount(
+    mountpoint: Annotated[Path, typer.Argument(help="Where the file system is mounted.")],
+) -> None:
+    """Unmount the file system; its process ends."""
+    with errors():
+        # Not resolved by asking the file system: a dead one would not answer.
+        path = mountpoint.parent.resolve() / mountpoint.name
+        mounted = mounted_at(path)
+        if mounted is None or mounted.fstype != FSTYPE:
+            raise MountError(f"{mountpoint}: no dgenfs is mounted there")
+        unmount(path)
