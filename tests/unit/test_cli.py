@@ -10,6 +10,7 @@ from typing import Any
 
 import oracle
 import pytest
+from privileges import as_root
 
 DGENFS = [str(Path(sys.executable).with_name("dgenfs"))]
 NAME = "3M+5_d2_c2_s3.bin"
@@ -96,9 +97,9 @@ def test_gen_a_tree(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Any:
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(disk)], check=True)
+    as_root("mount", "-t", "tmpfs", "-o", "size=2M,mode=1777", "tmpfs", str(disk))
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    as_root("umount", str(disk))
 
 
 @pytest.mark.parametrize("name", [NAME, "30x100K"])

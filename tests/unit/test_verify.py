@@ -1,12 +1,12 @@
 import os
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from privileges import as_root
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.verify import BLOCK, CHUNK, MAX_EXTENTS, Extent, FileReport, Kind, Verifier
@@ -210,17 +210,14 @@ def test_device(tmp_path: Path, direct: bool) -> None:
     image = tmp_path / "image"
     image.write_bytes(content(spec.name).tobytes())
     os.truncate(image, 8 << 20)
-    device = subprocess.run(
-        ["losetup", "--find", "--show", str(image)], capture_output=True, text=True, check=False
-    )
-    assert device.returncode == 0, device.stderr
-    path = Path(device.stdout.strip())
+    path = Path(as_root("losetup", "--find", "--show", str(image)))
     try:
+        as_root("chown", str(os.geteuid()), str(path))
         assert stat.S_ISBLK(path.stat().st_mode)
         with Verifier(direct=direct) as verifier:
             assert verifier.verify_file(path, spec).identical
     finally:
-        subprocess.run(["losetup", "--detach", str(path)], check=True)
+        as_root("losetup", "--detach", str(path))
 
 
 def test_direct_is_refused_where_there_is_none(tmp_path: Path) -> None:
