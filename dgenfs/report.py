@@ -39,7 +39,7 @@ def _file(found: FileReport) -> RenderableType:
         return Text(f"{found.path}: identical, {size(found.expected_size)}", "green")
     head = Text(
         f"{found.path}: different, {size(found.wrong_bytes)} wrong of {size(found.expected_size)}"
-        f" in {found.wrong_sectors} sectors of {SECTOR} B",
+        f" in {count(found.wrong_sectors, 'sector')} of {SECTOR} B",
         "red",
     )
     if found.size != found.expected_size:
@@ -54,9 +54,9 @@ def _file(found: FileReport) -> RenderableType:
             _belongs(extent, found.file),
         )
     hidden = found.omitted_extents + len(found.extents[SHOWN:])
-    rest = [Text(f"and {hidden} more extents; --json has more")] if hidden else []
+    rest = [Text(f"and {count(hidden, 'more extent')}; --json has more")] if hidden else []
     totals = ", ".join(
-        f"{kind}: {total.extents} extents, {size(total.wrong_bytes)}"
+        f"{kind}: {count(total.extents, 'extent')}, {size(total.wrong_bytes)}"
         for kind, total in found.totals.items()
     )
     return Group(head, table, *rest, Text(totals))
@@ -64,7 +64,7 @@ def _file(found: FileReport) -> RenderableType:
 
 def _wrong(extent: Extent) -> str:
     if extent.kind is Kind.BIT_FLIPS:
-        return f"{extent.wrong_bits} bits"
+        return count(extent.wrong_bits, "bit")
     return size(extent.wrong_bytes)
 
 
@@ -87,13 +87,13 @@ def _tree(found: TreeReport) -> RenderableType:
     )
     lines: list[RenderableType] = [head]
     lines += [_file(file) for file in found.different[:SHOWN]]
-    for what, paths, count in (
+    for what, paths, number in (
         ("missing", found.missing, found.missing_files),
         ("unexpected", found.unexpected, found.unexpected_files),
     ):
         lines += [Text(f"{what}: {path}") for path in paths[:SHOWN]]
-        if count > SHOWN:
-            lines.append(Text(f"and {count - SHOWN} more {what}"))
+        if number > SHOWN:
+            lines.append(Text(f"and {number - SHOWN} more {what}"))
     return Group(*lines)
 
 
@@ -143,7 +143,7 @@ def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
 
 def analysis_as_text(analysis: Analysis) -> RenderableType:
     """Return an analysis for a terminal."""
-    head = Text(f"{analysis.files} files, {size(analysis.size)}")
+    head = Text(f"{count(analysis.files, 'file')}, {size(analysis.size)}")
     dedup = Table("chunk", "chunks", "distinct", "dedup", "all zero", box=None)
     for one in analysis.dedup:
         dedup.add_row(
@@ -161,9 +161,14 @@ def analysis_as_text(analysis: Analysis) -> RenderableType:
     return Group(head, dedup, Text(f"compression of {size(analysis.sampled)}"), compress)
 
 
-def size(count: int) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(length: int) -> str:
     """Return a number of bytes in the largest binary unit that leaves it at 1 or more."""
-    value, unit = float(count), "B"
+    value, unit = float(length), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
         if round(value, 2) < 1024 or unit == "EiB":
             break
