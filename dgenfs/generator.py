@@ -2,7 +2,7 @@
 
 import functools
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from dgenfs.kernels.content import fill, fill_files
 from dgenfs.layout import MAX_SIZE, Layout
 from dgenfs.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec
 
-MIN_SLICE = 1 << 20  # bytes; below it handing a slice to another thread costs more than it saves
-PAGE = 4096  # bytes
+SLICE = 1 << 20  # bytes that a thread fills before it looks for more; 25 µs
 
 
 class Stream:
@@ -167,22 +166,36 @@ class DataGenerator:
         return out.size
 
     def _fill(self, out: NDArray[np.uint8], offset: int) -> None:
-        slices = min(self._threads, out.size // MIN_SLICE)
-        if slices <= 1:
+        threads = min(self._threads, out.size // SLICE)
+        if threads <= 1:
             self._stream.fill(out, offset)
             return
         pools = _pools()
-        # Whole pages, so that no two threads write to one cache line.
-        step = (out.size // slices + PAGE) & -PAGE
-        pending: list[Future[None]] = []
-        for i, start in enumerate(range(step, out.size, step)):
-            pool = pools[i * len(pools) // slices]
-            pending.append(
-                pool.submit(self._stream.fill, out[start : start + step], offset + start)
-            )
-        self._stream.fill(out[:step], offset)
-        for slice_filled in pending:
-            slice_filled.result()
+        nodes = min(threads, len(pools))
+        # Each node has a part of its own, so that a buffer filled again and again stays in reach.
+        part = -(-out.size // (nodes * SLICE)) * SLICE
+        parts = [
+            iter(range(start, min(start + part, out.size), SLICE))
+            for start in range(0, out.size, part)
+        ]
+
+        def work(node: int) -> None:
+            # Whoever is free takes the next slice, as waking a thread takes as long as some slices.
+            # The GIL is held, so no two threads get the same one from an iterator.
+            for starts in (*parts[node:], *parts[:node]):
+                for start in starts:
+                    self._stream.fill(out[start : start + SLICE], offset + start)
+
+        pending = [
+            pools[i * nodes // threads].submit(work, i * nodes // threads)
+            for i in range(1, threads)
+        ]
+        try:
+            work(0)
+        finally:
+            for others in pending:
+                if not others.cancel():
+                    others.result()
 
 
 def generate_data(
