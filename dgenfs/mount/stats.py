@@ -63,21 +63,13 @@ class Stats:
         self._registry = CollectorRegistry()
         self._registry.register(_Metrics(self))
 
-    def counters(self) -> NDArray[np.uint64]:
-        """Return the sum of all counters, uint64[COUNTERS]; see kernels.requests."""
-        total = self._counters + self._workers.retired
-        for node in self._workers.nodes:
-            for worker in node.workers:
-                total += worker.counters
-        return total
-
     def prometheus(self) -> bytes:
         """Return everything in the Prometheus text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> dict[str, Any]:
         """Return everything, as `.stats` shows it."""
-        counted = self.counters()
+        counted = self._counters + self._workers.counters()
         latencies = counted[requests.LATENCY : requests.LATENCY + requests.LATENCIES].tolist()
         return {
             "version": dgenfs.__version__,

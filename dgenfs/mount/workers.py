@@ -82,7 +82,6 @@ class Workers:
         nodes: one for each NUMA node with CPUs.
         workers_per_node: threads on each node.
         cache_bytes: capacity of each node's cache, whole blocks.
-        retired: uint64[COUNTERS], counted by threads that are no more.
     """
 
     def __init__(
@@ -102,7 +101,8 @@ class Workers:
         self.workers_per_node = workers_per_node or max(most, 2 // len(machine.nodes))
         self.cache_bytes = cache // BLOCK * BLOCK
         self.nodes = [NodeWorkers(node, new_cache(cache)) for node in machine.nodes]
-        self.retired: NDArray[np.uint64] = np.zeros(requests.COUNTERS, np.uint64)
+        self._retired: NDArray[np.uint64] = np.zeros(requests.COUNTERS, np.uint64)
+        self._changing = threading.Lock()
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
         self._open_flags = 0
@@ -132,8 +132,21 @@ class Workers:
         self._on_disconnect = on_disconnect
         self._start()
 
+    def counters(self) -> NDArray[np.uint64]:
+        """Return the sum over all threads, ended ones too: uint64[COUNTERS]; it never decreases."""
+        with self._changing:
+            total = self._retired.copy()
+            for node in self.nodes:
+                for worker in node.workers:
+                    total += worker.counters
+            return total
+
     def stop(self) -> None:
         """End the threads; requests that nobody has read yet stay with the kernel."""
+        with self._changing:
+            self._end_threads()
+
+    def _end_threads(self) -> None:
         self._stop[0] = 1
         for node in self.nodes:
             for worker in node.workers:
@@ -145,7 +158,7 @@ class Workers:
                     worker.ended.wait(0.01)
                 worker.joinable.set()
                 worker.thread.join()
-                self.retired += worker.counters
+                self._retired += worker.counters
             node.workers = []
         self._stop[0] = 0
 
@@ -164,16 +177,16 @@ class Workers:
         if cache_bytes is not None:
             check_cache(cache_bytes)
             caches = [new_cache(cache_bytes) for _ in self.nodes]
-        connected = self._fuse >= 0
-        self.stop()
-        if workers_per_node is not None:
-            self.workers_per_node = workers_per_node
-        if caches is not None and cache_bytes is not None:
-            self.cache_bytes = cache_bytes // BLOCK * BLOCK
-            for node, cache in zip(self.nodes, caches, strict=True):
-                node.cache = cache
-        if connected:
-            self._start()
+        with self._changing:
+            self._end_threads()
+            if workers_per_node is not None:
+                self.workers_per_node = workers_per_node
+            if caches is not None and cache_bytes is not None:
+                self.cache_bytes = cache_bytes // BLOCK * BLOCK
+                for node, cache in zip(self.nodes, caches, strict=True):
+                    node.cache = cache
+            if self._fuse >= 0:
+                self._start()
 
     def _start(self) -> None:
         pin = len(self.nodes) > 1
