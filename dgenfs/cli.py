@@ -1,5 +1,6 @@
 """The command line."""
 
+import io
 import json
 import signal
 import sys
@@ -33,6 +34,7 @@ from dgenfs.write import Range, write_file, write_stream, write_tree
 DIFFERENT = 1
 FAILED = 1
 USAGE = 2
+MAX_SEEDS = 1000
 
 app = typer.Typer(
     help="Test data with an exact deduplication and compression ratio.",
@@ -40,12 +42,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-stdout = Console()
+# Where no terminal sets a width, whoever reads the lines wants them whole.
+stdout = Console(width=None if sys.stdout.isatty() else 1 << 16)
 stderr = Console(stderr=True)
 
 
 def main() -> None:
     """Run the command line."""
+    # Paths may have bytes that are no text; they are printed as they are.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         logs.configure()
@@ -70,8 +77,7 @@ def errors() -> Iterator[None]:
         print_error(f"{error}" + (f"; the nearest name is {nearest}" if nearest else ""))
         raise typer.Exit(USAGE) from error
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print_error(f"{where}{error.strerror}" if error.strerror else str(error))
+        print_error(reason(error))
         usage = isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError)
         raise typer.Exit(USAGE if usage else FAILED) from error
     except (ValueError, MissingLibraryError) as error:
@@ -80,6 +86,12 @@ def errors() -> Iterator[None]:
     except MountError as error:
         print_error(str(error))
         raise typer.Exit(FAILED) from error
+
+
+def reason(error: OSError) -> str:
+    """Return what went wrong, without the number that Python puts in front."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}" if error.strerror else str(error)
 
 
 @contextmanager
@@ -181,7 +193,11 @@ def verify(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
 ) -> None:
-    """Compare copies with what their names say: 0 identical, 1 different, 2 bad usage."""
+    """Compare copies with what their names say.
+
+    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or the usage is
+    wrong.
+    """
     with errors():
         work = [(path, *expected(path, as_name)) for path in paths]
         total = sum(
@@ -189,25 +205,32 @@ def verify(
             for _, spec, file in work
         )
         reports: list[FileReport | TreeReport] = []
+        unread = False
         with (
             Verifier(seeds=parse_seeds(seeds), direct=direct) as verifier,
             progress("verify", total) as advance,
         ):
             for path, spec, file in work:
-                if file is None:
-                    reports.append(verifier.verify_tree(path, spec, advance))
-                else:
-                    reports.append(verifier.verify_file(path, spec, file, advance))
+                try:
+                    if file is None:
+                        reports.append(verifier.verify_tree(path, spec, advance))
+                    else:
+                        reports.append(verifier.verify_file(path, spec, file, advance))
+                except OSError as error:
+                    print_error(reason(error))
+                    unread = True
     if as_json:
         print_json(
             {
-                "identical": all(r.identical for r in reports),
+                "identical": not unread and all(r.identical for r in reports),
                 "reports": [report.as_json(r) for r in reports],
             }
         )
     else:
         for one in reports:
             stdout.print(report.as_text(one))
+    if unread:
+        raise typer.Exit(USAGE)
     if not all(one.identical for one in reports):
         raise typer.Exit(DIFFERENT)
 
@@ -237,6 +260,10 @@ def parse_seeds(text: str) -> list[int]:
             raise ValueError(f"--seeds {text!r}: {part!r} is no seed and no range such as 100-199")
         if int(last or first) > MAX_SEED:
             raise ValueError(f"--seeds {text!r}: {part!r}: a seed is 0 to {MAX_SEED}")
+        if len(seeds) + int(last or first) - int(first) >= MAX_SEEDS:
+            raise ValueError(
+                f"--seeds {text!r}: more than {MAX_SEEDS}; each is tried on every wrong sector"
+            )
         seeds += range(int(first), int(last or first) + 1)
     return seeds
 

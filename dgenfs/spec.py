@@ -275,10 +275,12 @@ def parse_size(text: str) -> int:
         text: a size as in a name; K is 1024 and KB 1000 bytes.
 
     Raises:
-        SpecError: ``text`` is not a size.
+        ValueError: ``text`` is not a size.
     """
-    parser = _Parser(text)
-    return parser.size(text)
+    try:
+        return _Parser(text).size(text)
+    except SpecError as error:
+        raise ValueError(f"{text!r} is not a size such as 4096, 1.5M or 10GB") from error
 
 
 def format_size(size: int) -> str:

@@ -197,6 +197,10 @@ class TreeReport:
         return not (self.different_files or self.missing_files or self.unexpected_files)
 
 
+class NotAFileError(ValueError):
+    """A path is neither a regular file nor a block device."""
+
+
 class Verifier:
     """Compares files with what their names say.
 
@@ -243,8 +247,9 @@ class Verifier:
             progress: called with the number of bytes compared since the last call.
 
         Raises:
-            ValueError: ``path`` is neither, or cannot be read around the page cache and must be.
-            OSError: ``path`` cannot be opened.
+            NotAFileError: ``path`` is neither.
+            ValueError: it cannot be read around the page cache and must be.
+            OSError: it cannot be opened.
         """
         with _open(path, direct=self._direct) as (descriptor, around_cache):
             device = stat.S_ISBLK(os.fstat(descriptor).st_mode)
@@ -290,16 +295,12 @@ class Verifier:
         if not path.is_dir():
             raise NotADirectoryError(f"{path}: is not a directory, and {spec.name} is a tree")
         report = TreeReport(path, spec.name, spec.files)
-        for file in range(spec.files):
-            inside = spec.path(file)
-            try:
-                found = self.verify_file(path / inside, spec, file, progress)
-            except (FileNotFoundError, NotADirectoryError):
+        for file, found in enumerate(self._files(path, spec, progress)):
+            if found is None:
                 report.missing_files += 1
                 if len(report.missing) < MAX_PATHS:
-                    report.missing.append(inside)
-                continue
-            if found.identical:
+                    report.missing.append(spec.path(file))
+            elif found.identical:
                 report.identical_files += 1
             else:
                 report.different_files += 1
@@ -310,6 +311,28 @@ class Verifier:
             if len(report.unexpected) < MAX_PATHS:
                 report.unexpected.append(inside)
         return report
+
+    def _files(
+        self, path: Path, spec: Spec, progress: Progress | None
+    ) -> Iterator[FileReport | None]:
+        """Yield the report of each file of a tree in order, None for one that is not there."""
+
+        def verify(file: int) -> FileReport | None:
+            inner = progress if spec.size > CHUNK else None
+            try:
+                return self.verify_file(path / spec.path(file), spec, file, inner)
+            except (FileNotFoundError, NotADirectoryError, NotAFileError):
+                return None
+
+        files = range(spec.files)
+        if spec.size > CHUNK:
+            # The threads share the chunks of one file.
+            yield from map(verify, files)
+            return
+        for found in in_order(self._pool, 2 * self._threads, verify, files):
+            if progress is not None:
+                progress(spec.size)
+            yield found
 
 
 class _Comparison:
@@ -431,7 +454,7 @@ def _open(path: Path, *, direct: bool) -> Iterator[tuple[int, bool]]:
     try:
         mode = os.fstat(descriptor).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-            raise ValueError(f"{path}: is neither a regular file nor a block device")
+            raise NotAFileError(f"{path}: is neither a regular file nor a block device")
         around_cache = _reads_directly(descriptor, path)
         if direct and not around_cache:
             raise ValueError(f"{path}: its file system has no O_DIRECT; leave out --direct")
@@ -460,12 +483,12 @@ def _reads_directly(descriptor: int, path: Path) -> bool:
 
 def _unexpected(path: Path, spec: Spec) -> Iterator[str]:
     """Yield the paths within the tree's directory ``path`` that are not the tree's."""
-    for entry in os.scandir(path):
-        if spec.directory_index(entry.name) is None:
+    for entry in path.iterdir():
+        if spec.directory_index(entry.name) is None or not entry.is_dir():
             if spec.index(entry.name) is None:
                 yield entry.name
             continue
-        for inner in os.scandir(entry):
+        for inner in entry.iterdir():
             inside = f"{entry.name}/{inner.name}"
             if spec.index(inside) is None:
                 yield inside

@@ -190,13 +190,37 @@ def test_verify_a_tree(tmp_path: Path) -> None:
     assert report["different"][0]["extents"][0]["kind"] == "unknown"
 
 
+def test_a_path_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "copy").write_bytes(DATA)
+    done = run("verify", "none", "copy", "--as", NAME, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == b"dgenfs: none: No such file or directory\n"
+    assert done.stdout == b"copy: identical, 3 MiB\n"
+    done = run("verify", "none", "copy", "--as", NAME, "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert (found["identical"], found["reports"][0]["identical"]) == (False, True)
+
+
+def test_paths_that_are_no_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(b"caf\xe9 [red]"))
+    (tmp_path / path).write_bytes(DATA[:-1])
+    done = run("verify", path, "--as", NAME, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"caf\xe9 [red]: different")
+    for command in ("verify", "explain", "analyze", "gen"):
+        done = run(command, os.fsdecode(b"\xff[/]"), cwd=tmp_path)
+        assert done.returncode == 2
+        assert b"Traceback" not in done.stderr
+        assert done.stderr.count(b"\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["gen", "10G-d4"], "10G_d4_c1.bin"),
         (["gen", "1G.sha256"], "checksum"),
         (["gen", "5x1K", "-o", "-"], "tree"),
-        (["gen", "1K", "--offset", "x"], "size"),
+        (["gen", "1K", "--offset", "x"], "'x' is not a size"),
         (["gen", "1K", "-o", "none/1K"], "No such file"),
         (["verify", "none.txt"], "not a name"),
         (["verify", "1K"], "No such file"),
@@ -205,6 +229,7 @@ def test_verify_a_tree(tmp_path: Path) -> None:
         (["verify", "/proc/version", "--as", "1K", "--direct"], "O_DIRECT"),
         (["verify", "1K", "--seeds", "a-b"], "--seeds"),
         (["verify", "1K", "--seeds", "18446744073709551616"], "--seeds"),
+        (["verify", "1K", "--seeds", "7,0-18446744073709551615"], "more than 1000"),
         (["verify"], "Missing argument"),
         (["explain", "10G_b5K"], "power of two"),
         (["analyze", "none"], "No such file"),

@@ -129,5 +129,6 @@ def test_nearest_name(bad: str, good: str | None) -> None:
 
 def test_parse_size() -> None:
     assert parse_size("1.5M") == 3 << 19
-    with pytest.raises(SpecError):
-        parse_size("-1")
+    for bad in ("-1", "", "x", "10Q", "1.0001K"):
+        with pytest.raises(ValueError, match=f"'{bad}' is not a size"):
+            parse_size(bad)

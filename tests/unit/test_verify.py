@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,6 +197,41 @@ def test_damaged_tree(verifier: Verifier, tree: tuple[Path, Spec]) -> None:
     (extent,) = different.extents
     assert (different.file, extent.kind) == (9, Kind.MISPLACED)
     assert (extent.belongs_in, extent.belongs_at) == (11, 0)
+
+
+def test_a_tree_with_other_things_in_the_place_of_files(
+    verifier: Verifier, tree: tuple[Path, Spec]
+) -> None:
+    path, spec = tree
+    (path / spec.path(5)).unlink()
+    (path / spec.path(5)).mkdir()
+    (path / spec.path(6)).unlink()
+    os.mkfifo(path / spec.path(6))
+    shutil.rmtree(path / "0002")
+    (path / "0002").write_bytes(b"")
+    report = verifier.verify_tree(path, spec)
+    assert report.missing == [spec.path(file) for file in (5, 6, *range(14, 21))]
+    assert report.unexpected == ["0002"]
+    assert (report.identical_files, report.different_files) == (21, 0)
+
+
+def test_progress_of_a_tree_comes_to_its_size(verifier: Verifier, tree: tuple[Path, Spec]) -> None:
+    path, spec = tree
+    (path / spec.path(3)).unlink()
+    steps: list[int] = []
+    verifier.verify_tree(path, spec, steps.append)
+    assert sum(steps) == spec.layout.total_size
+
+
+def test_a_tree_of_large_files(verifier: Verifier, tmp_path: Path) -> None:
+    spec = Spec.parse("3x9M_d2")
+    path = tmp_path / spec.name
+    write_tree(spec, path, lambda _: None)
+    with (path / spec.path(1)).open("r+b") as file:
+        file.seek(5 << 20)
+        file.write(bytes(4096))
+    (different,) = verifier.verify_tree(path, spec).different
+    assert (different.file, different.extents[0].kind) == (1, Kind.ZEROS)
 
 
 def test_a_tree_that_is_not_there(verifier: Verifier, tmp_path: Path) -> None:
