@@ -1,5 +1,6 @@
 """The life of a mount: made, served until it is unmounted or told to end, and cleaned up."""
 
+import functools
 import logging
 import os
 import signal
@@ -84,21 +85,30 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
         namespace, files, Reader(workers, counters), counters, cached=config.cached
     )
     signal.signal(KICK, lambda *_: None)
-    session = _Session(_mount(operations, path, config), workers, config)
-    if config.cached:
-        _raise_read_ahead(path)
-    trio.run(session.serve, ready)
+    # Held back until the loop hears them: one in between would leave a dead mount.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    descriptor = _mount(operations, path, config)
+    mounted = mountpoints.mounted_at(path)
+    leave = functools.partial(mountpoints.detach, path, mounted)
+    try:
+        if config.cached and mounted is not None:
+            _raise_read_ahead(mounted.device)
+        trio.run(_Session(descriptor, workers, config, leave).serve, ready)
+    finally:
+        leave()
 
 
 class _Session:
     """One mounted session of pyfuse3, from its first request to the last."""
 
-    def __init__(self, descriptor: int, workers: Workers, config: MountConfig) -> None:
+    def __init__(
+        self, descriptor: int, workers: Workers, config: MountConfig, leave: Callable[[], None]
+    ) -> None:
         self._descriptor = descriptor
         self._workers = workers
         self._config = config
         self._seam = Seam(descriptor)
-        self._unmounted = True  # when the loop ends, unless we were told to end
+        self._leave = leave
         self._closed = False
 
     async def serve(self, ready: Callable[[], None]) -> None:
@@ -108,13 +118,14 @@ class _Session:
                 nursery.start_soon(self._end_on_signals)
                 await self._serve_requests(ready)
                 nursery.cancel_scope.cancel()
-        except BaseException:
-            self._unmounted = False
-            raise
         finally:
-            # Clients see the mount go before the threads that answered them.
+            # It is ending already, and another signal would end the process half-way.
+            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             self._closed = True
-            pyfuse3.close(unmount=not self._unmounted)
+            # Clients see the mount go before the threads that answered them. Not by pyfuse3, which
+            # would unmount whatever is there by now, and nothing after an abort.
+            self._leave()
+            pyfuse3.close(unmount=False)
             self._workers.stop()
             self._seam.close()
 
@@ -144,9 +155,9 @@ class _Session:
 
     async def _end_on_signals(self) -> None:
         with trio.open_signal_receiver(*_ENDING) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             async for number in signals:
                 log.info("ended by %s", signal.Signals(number).name)
-                self._unmounted = False
                 self._terminate()
 
     def _terminate(self) -> None:
@@ -171,11 +182,8 @@ def _mount(operations: Operations, path: Path, config: MountConfig) -> int:
     return session
 
 
-def _raise_read_ahead(path: Path) -> None:
-    mounted = mountpoints.mounted_at(path)
-    if mounted is None:
-        return
-    setting = Path(f"/sys/class/bdi/{mounted.device}/read_ahead_kb")
+def _raise_read_ahead(device: str) -> None:
+    setting = Path(f"/sys/class/bdi/{device}/read_ahead_kb")
     try:
         setting.write_text(str(READ_AHEAD_KIB))
     except OSError as error:

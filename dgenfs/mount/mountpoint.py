@@ -1,6 +1,8 @@
 """Where to mount: what must hold of it, and how it is left."""
 
+import ctypes
 import errno
+import logging
 import os
 import re
 import shutil
@@ -9,8 +11,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 FSTYPE = "fuse.dgenfs"
 DEVICE = Path("/dev/fuse")
+
+# umount(2)
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
 
 
 class MountError(RuntimeError):
@@ -88,6 +96,25 @@ def _check_machine() -> None:
         raise MountError(f"{DEVICE}: no permission to open it")
     if os.geteuid() != 0 and shutil.which("fusermount3") is None:
         raise MountError("fusermount3 is missing: install the package fuse3")
+
+
+def detach(mountpoint: Path, mounted: Mounted | None) -> None:
+    """Detach ``mounted`` if it is still what is mounted at ``mountpoint``.
+
+    Unlike umount(8) this asks the file system nothing, so its own daemon can wait for it.
+    """
+    if mounted is None or mounted_at(mountpoint) != mounted:
+        return
+    if os.geteuid() != 0:
+        try:
+            unmount(mountpoint, lazy=True)
+        except MountError as error:
+            log.warning("%s", error)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(mountpoint), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
+        # Most likely somebody else was quicker.
+        log.warning("%s: not unmounted: %s", mountpoint, os.strerror(ctypes.get_errno()))
 
 
 def unmount(mountpoint: Path, *, lazy: bool = False) -> None:
