@@ -1,0 +1,1 @@
+"""How mounts end, what they refuse, and what they survive."""
