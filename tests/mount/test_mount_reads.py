@@ -1,0 +1,461 @@
+"""Bytes through a real mount, by every way a client can read them, equal the oracle's."""
+
+import ctypes
+import errno
+import io
+import mmap
+import os
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+import strategies
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from mounting import Mount, mounted
+
+EXTENT = 64 << 10
+BLOCK = 4 << 20
+MIB = 1 << 20
+LAST_MAPPED = 2**63 - 4096  # mmap(2) gives EOVERFLOW for the page that ends at 2^63
+
+# Data plane, cache, kernel's page cache.
+MOUNTS = [
+    ("compiled", None, "direct"),
+    ("compiled", "0", "cached"),
+    ("compiled", "4M", "direct"),
+    ("compiled", "4M", "cached"),
+    ("compiled", "64M", "direct"),
+    ("pyfuse3", "0", "direct"),
+    ("pyfuse3", "4M", "direct"),
+    ("pyfuse3", "64M", "cached"),
+]
+
+
+@pytest.fixture(scope="module", params=MOUNTS, ids=lambda p: "-".join(map(str, p)))
+def mount(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mount]:
+    plane, cache, io_mode = request.param
+    options = ["--data-plane", plane, "--io", io_mode]
+    if cache is not None:
+        options += ["--cache", cache]
+    with mounted(tmp_path_factory.mktemp("reads"), options=options, limit=300) as mount:
+        yield mount
+
+
+@contextmanager
+def opened(path: Path, flags: int = 0) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | flags)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def all_of(read: Callable[[int, int], bytes], offset: int, length: int) -> bytes:
+    """Repeat a call that may give less than asked for, until it gives nothing."""
+    data = b""
+    while len(data) < length:
+        piece = read(offset + len(data), length - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def odd_buffers(length: int) -> list[bytearray]:
+    buffers: list[bytearray] = []
+    sizes = [1, 511, 4096, 7, 65536, 0, 13]
+    while length:
+        size = min(length, sizes[len(buffers) % len(sizes)])
+        buffers.append(bytearray(size))
+        length -= size
+        if len(buffers) == 100:
+            buffers.append(bytearray(length))
+            break
+    return buffers
+
+
+def pread(path: Path, offset: int, length: int) -> bytes:
+    with opened(path) as fd:
+        return os.pread(fd, length, offset)
+
+
+def preadv(path: Path, offset: int, length: int) -> bytes:
+    buffers = odd_buffers(length)
+    with opened(path) as fd:
+        count = os.preadv(fd, buffers, offset) if buffers else 0
+    return b"".join(buffers)[:count]
+
+
+def readv(path: Path, offset: int, length: int) -> bytes:
+    buffers = odd_buffers(length)
+    with opened(path) as fd:
+        os.lseek(fd, offset, os.SEEK_SET)
+        count = os.readv(fd, buffers) if buffers else 0
+        assert os.lseek(fd, 0, os.SEEK_CUR) == offset + count
+    return b"".join(buffers)[:count]
+
+
+def buffered(path: Path, offset: int, length: int) -> bytes:
+    # The kernel refuses to look past the largest offset, as a buffer would.
+    buffering = -1 if offset + length < strategies.MAX_SIZE - MIB else 0
+    with path.open("rb", buffering) as file:
+        file.seek(offset)
+        return bytes(file.read(length))
+
+
+def direct_unaligned(path: Path, offset: int, length: int) -> bytes:
+    buffer = mmap.mmap(-1, length + 4096)
+    with opened(path, os.O_DIRECT) as fd, memoryview(buffer) as view:
+        count = os.preadv(fd, [view[1000 : 1000 + length]], offset)
+        return bytes(view[1000 : 1000 + count])
+
+
+def direct_aligned(path: Path, offset: int, length: int) -> bytes:
+    start = offset // 4096 * 4096
+    size = -(-(offset + length - start) // 4096) * 4096
+    size = min(size, strategies.MAX_SIZE - start)
+    buffer = mmap.mmap(-1, size + 1)
+    with opened(path, os.O_DIRECT) as fd, memoryview(buffer) as view:
+        count = os.preadv(fd, [view[:size]], start)
+        return bytes(view[offset - start : min(count, offset + length - start)])
+
+
+def mapped(flags: int, path: Path, offset: int, length: int) -> bytes:
+    size = path.stat().st_size
+    length = min(length, size - offset)
+    if length <= 0:
+        # There is nothing to map.
+        return b""
+    if offset + length > LAST_MAPPED:
+        return pread(path, offset, length)
+    start = offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+    with opened(path) as fd:
+        area = mmap.mmap(
+            fd, offset + length - start, flags=flags, prot=mmap.PROT_READ, offset=start
+        )
+    with area:
+        return area[offset - start :]
+
+
+def mapped_privately(path: Path, offset: int, length: int) -> bytes:
+    return mapped(mmap.MAP_PRIVATE, path, offset, length)
+
+
+def mapped_shared(path: Path, offset: int, length: int) -> bytes:
+    return mapped(mmap.MAP_SHARED, path, offset, length)
+
+
+def memmap(path: Path, offset: int, length: int) -> bytes:
+    length = min(length, path.stat().st_size - offset)
+    if length <= 0:
+        return b""
+    if offset + length > LAST_MAPPED:
+        return pread(path, offset, length)
+    array = np.memmap(path, np.uint8, "r", offset, (length,))
+    return array.tobytes()
+
+
+def sendfile(path: Path, offset: int, length: int) -> bytes:
+    out = os.memfd_create("out")
+    try:
+        with opened(path) as fd:
+            copied = 0
+            while copied < length:
+                count = os.sendfile(out, fd, offset + copied, length - copied)
+                if count == 0:
+                    break
+                copied += count
+        return os.pread(out, length, 0)
+    finally:
+        os.close(out)
+
+
+def splice(path: Path, offset: int, length: int) -> bytes:
+    reading, writing = os.pipe()
+
+    def once(at: int, size: int) -> bytes:
+        count = os.splice(fd, writing, min(size, EXTENT), offset_src=at)
+        return os.read(reading, count) if count else b""
+
+    try:
+        with opened(path) as fd:
+            return all_of(once, offset, length)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+class Iocb(ctypes.Structure):
+    """struct iocb of libaio, with the members of a read."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("key", ctypes.c_uint),
+        ("rw_flags", ctypes.c_uint),
+        ("opcode", ctypes.c_short),
+        ("priority", ctypes.c_short),
+        ("fd", ctypes.c_int),
+        ("buffer", ctypes.c_void_p),
+        ("length", ctypes.c_ulong),
+        ("offset", ctypes.c_longlong),
+        ("rest", ctypes.c_ulonglong * 2),
+    )
+
+
+class IoEvent(ctypes.Structure):
+    """struct io_event of libaio."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("object", ctypes.c_void_p),
+        ("result", ctypes.c_long),
+        ("result2", ctypes.c_ulong),
+    )
+
+
+def libaio(path: Path, offset: int, length: int) -> bytes:
+    """Four reads under way at once."""
+    library = ctypes.CDLL("libaio.so.1")
+    library.io_submit.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p]
+    library.io_getevents.argtypes = [
+        ctypes.c_void_p,
+        ctypes.c_long,
+        ctypes.c_long,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    ]
+    library.io_destroy.argtypes = [ctypes.c_void_p]
+    context = ctypes.c_void_p()
+    assert library.io_setup(4, ctypes.byref(context)) == 0
+    quarter = -(-length // 4)
+    buffers = [ctypes.create_string_buffer(quarter + 1) for _ in range(4)]
+    lengths = [max(0, min(quarter, length - i * quarter)) for i in range(4)]
+    blocks = []
+    with opened(path, os.O_DIRECT) as fd:
+        for i, buffer in enumerate(buffers):
+            block = Iocb()
+            block.data, block.opcode, block.fd = i, 0, fd
+            block.buffer, block.length = ctypes.addressof(buffer), lengths[i]
+            block.offset = min(offset + i * quarter, strategies.MAX_SIZE)
+            blocks.append(block)
+        pointers = (ctypes.POINTER(Iocb) * 4)(*map(ctypes.pointer, blocks))
+        events = (IoEvent * 4)()
+        assert library.io_submit(context, 4, pointers) == 4
+        assert library.io_getevents(context, 4, 4, events, None) == 4
+        assert library.io_destroy(context) == 0
+    results = {event.data or 0: event.result for event in events}
+    data = b""
+    for i, buffer in enumerate(buffers):
+        assert results[i] >= 0, os.strerror(-results[i])
+        data += buffer.raw[: results[i]]
+    return data
+
+
+CLIENTS: list[Callable[[Path, int, int], bytes]] = [
+    pread,
+    preadv,
+    readv,
+    buffered,
+    direct_unaligned,
+    direct_aligned,
+    mapped_privately,
+    mapped_shared,
+    memmap,
+    sendfile,
+    splice,
+    libaio,
+]
+
+
+@st.composite
+def ranges(draw: st.DrawFn, content: oracle.Content) -> tuple[int, int]:
+    """Ranges at the ends of everything that has one; some start past the end of the file."""
+    size, unit = content.size, content.unit
+    period = content.content_units * unit
+    step = draw(st.sampled_from([1, 512, 4096, EXTENT, MIB, BLOCK, unit, period]))
+    near = draw(st.integers(0, size // step)) * step
+    at_end = size - draw(st.sampled_from([0, 1, 511, 512, 4096, EXTENT, BLOCK]))
+    first = draw(st.sampled_from([0, EXTENT, BLOCK, unit, near, near, near, at_end, at_end, size]))
+    offset = min(max(0, first + draw(st.integers(-20, 20))), strategies.MAX_SIZE)
+    length = draw(
+        st.integers(0, 64)
+        | st.sampled_from([512, 4096, EXTENT - 1, EXTENT, EXTENT + 1, 2 * EXTENT])
+        | st.integers(0, 3 * EXTENT)
+        | st.sampled_from([MIB, MIB + 1, 2 * MIB])
+    )
+    # The kernel itself refuses what would end past the largest offset.
+    return offset, min(length, strategies.MAX_SIZE - offset)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_bytes_equal_the_oracle(mount: Mount, data: st.DataObject) -> None:
+    name = data.draw(strategies.names(sidecars=False) | strategies.tree_names())
+    content = oracle.parse(name)
+    path, file = mount.path / name, 0
+    if content.tree:
+        file = data.draw(st.integers(0, content.files - 1))
+        path = path / oracle.tree_path(content, file)
+    for _ in range(data.draw(st.integers(1, 4))):
+        offset, length = data.draw(ranges(content))
+        client = data.draw(st.sampled_from(CLIENTS))
+        expected = oracle.read(content, file, offset, length)
+        assert client(path, offset, length) == expected
+
+
+EDGE_NAMES = [
+    "9M+7_d1_c1.5.bin",
+    "6M_d1000_c2_b4K",  # the content starts over every 8 KiB
+    "33M+1_d3.7_c1_b64K",
+    "20M_d4_c3_b4M_s7",  # and this one every block
+    "8E-1",
+    "8E-1_d1000_c20",
+    "0",
+    "1",
+    "513_c20",
+]
+
+
+@pytest.mark.parametrize("name", EDGE_NAMES)
+def test_every_client_at_every_edge(mount: Mount, name: str) -> None:
+    content = oracle.parse(name)
+    path = mount.path / name
+    edges = {512, content.unit, EXTENT, BLOCK, 2 * BLOCK, content.size, content.size // 2}
+    for number, edge in enumerate(sorted(edge for edge in edges if edge <= content.size)):
+        for turn, client in enumerate(CLIENTS):
+            offset = max(0, edge - (1, 100, 4096, 0)[(number + turn) % 4])
+            length = min(5000, strategies.MAX_SIZE - offset)
+            assert client(path, offset, length) == oracle.read(content, 0, offset, length)
+
+
+@pytest.mark.parametrize("name", ["9M+7_d1_c1.5.bin", "7M_d1000_c2_b4K", "8E-1_d2"])
+def test_large_reads_across_blocks(mount: Mount, name: str) -> None:
+    for client in CLIENTS:
+        for offset, length in ((BLOCK - MIB // 2 + 3, MIB), (BLOCK - 5, 2 * MIB + 11)):
+            assert client(mount.path / name, offset, length) == expected_of(name, offset, length)
+
+
+@lru_cache
+def expected_of(name: str, offset: int, length: int) -> bytes:
+    return oracle.read(oracle.parse(name), 0, offset, length)
+
+
+def test_past_the_end_there_is_nothing(mount: Mount) -> None:
+    for name in ("0", "5000", "4M", "4M-1_c2"):
+        path = mount.path / name
+        size = path.stat().st_size
+        for offset in (size, size + 1, size + 4096, size + 10 * BLOCK, 2**62):
+            for client in CLIENTS:
+                assert client(path, offset, 10_000) == b""
+
+
+def test_shared_mapping_that_stays(mount: Mount) -> None:
+    """Mapped, read and mapped again while open: modes of the kernel's cache change underneath."""
+    name = "5M_d2_c1.5"
+    content = oracle.parse(name)
+    expected = oracle.read(content, 0, 0, 5 * MIB)
+    with opened(mount.path / name) as fd, opened(mount.path / name, os.O_DIRECT) as direct:
+        with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as area:
+            assert area[BLOCK - 10 : BLOCK + 10] == expected[BLOCK - 10 : BLOCK + 10]
+            assert os.pread(direct, MIB, BLOCK - 7) == expected[BLOCK - 7 :][:MIB]
+            assert os.pread(fd, MIB, 1) == expected[1:][:MIB]
+            assert area[:] == expected
+        assert os.pread(fd, MIB, MIB) == expected[MIB:][:MIB]
+
+
+def test_reads_do_not_write(mount: Mount) -> None:
+    """A private mapping may be written to; the file stays."""
+    with (
+        opened(mount.path / "64K") as fd,
+        mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as area,
+    ):
+        area[:4] = b"mine"
+    assert pread(mount.path / "64K", 0, 4) == expected_of("64K", 0, 4)
+
+
+def test_copy_file_range(mount: Mount, tmp_path: Path) -> None:
+    """Between file systems the kernel may refuse it; then every caller falls back."""
+    copied, refused = 0, None
+    with opened(mount.path / "1M_c3") as fd, (tmp_path / "copy").open("wb") as out:
+        try:
+            copied = os.copy_file_range(fd, out.fileno(), 100_000, offset_src=12345)
+        except OSError as error:
+            refused = error.errno
+    assert refused in (None, errno.EXDEV)
+    assert (tmp_path / "copy").read_bytes() == expected_of("1M_c3", 12345, copied)
+
+
+def test_seek_data_and_holes(mount: Mount) -> None:
+    with opened(mount.path / "1M_c20") as fd:
+        assert os.lseek(fd, 5, os.SEEK_DATA) == 5
+        assert os.lseek(fd, 5, os.SEEK_HOLE) == MIB
+        assert os.lseek(fd, -3, os.SEEK_END) == MIB - 3
+
+
+def test_text_and_buffered_layers(mount: Mount) -> None:
+    with io.BufferedReader(io.FileIO(mount.path / "70000_c1.5"), 1234) as file:
+        pieces = list(iter(lambda: file.read(777), b""))
+    assert b"".join(pieces) == expected_of("70000_c1.5", 0, 70000)
+
+
+WINDOWS = [
+    ("12M_d1_c1.5", 0),
+    ("1T_d2_c2", (1 << 39) - 5 * MIB),
+    ("9M_d500_b64K", 0),
+    ("8E-1_s3", 2**63 - 1 - 9 * MIB),
+]
+
+
+@pytest.mark.parametrize("workload", ["overlapping", "same"])
+def test_eight_readers(mount: Mount, workload: str) -> None:
+    """More blocks wanted at once than the smallest cache holds, and the same block by all."""
+    window = 9 * MIB
+
+    def read(seed: int) -> int:
+        generator = random.Random(seed if workload == "overlapping" else 0)
+        checked = 0
+        files = [os.open(mount.path / name, os.O_RDONLY) for name, _ in WINDOWS]
+        try:
+            for _ in range(60):
+                which = generator.randrange(len(WINDOWS))
+                name, start = WINDOWS[which]
+                length = generator.choice([1, 512, 4096, EXTENT, EXTENT + 1, 300_000, MIB])
+                at = generator.randrange(window - length)
+                data = os.pread(files[which], length, start + at)
+                assert data == expected_of(name, start, window)[at : at + length]
+                checked += len(data)
+        finally:
+            for fd in files:
+                os.close(fd)
+        return checked
+
+    for name, start in WINDOWS:
+        expected_of(name, start, window)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(8)))
+
+
+@example(first=BLOCK - 1, sizes=[1, 1, MIB])
+@given(
+    first=st.integers(0, 2 * BLOCK),
+    sizes=st.lists(st.integers(1, 5000) | st.sampled_from([EXTENT, MIB]), max_size=8),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_split_gives_the_same_bytes(mount: Mount, first: int, sizes: list[int]) -> None:
+    name = "17M_d1.3_c1.2"
+    with opened(mount.path / name) as fd:
+        pieces = []
+        offset = first
+        for size in sizes:
+            pieces.append(os.pread(fd, size, offset))
+            offset += size
+    assert b"".join(pieces) == oracle.read(oracle.parse(name), 0, first, sum(sizes))
