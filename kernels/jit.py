@@ -33,6 +33,8 @@ def drop_stale_caches(folder: Path) -> None:
 
 drop_stale_caches(Path(__file__).parent)
 
+_OPTIONS = {"nogil": True, "parallel": False, "fastmath": False, "error_model": "numpy"}
+
 
 def kernel(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for exactly ``signature``, releasing the GIL while it runs.
@@ -40,9 +42,15 @@ def kernel(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     Args:
         signature: text or a numba signature.
     """
-    return numba.njit(
-        signature, nogil=True, cache=True, parallel=False, fastmath=False, error_model="numpy"
-    )
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return numba.njit(signature, cache=True, **_OPTIONS)(function)
+        except RuntimeError:
+            # No place to keep it: a read-only installation, and a user without a home.
+            return numba.njit(signature, **_OPTIONS)(function)
+
+    return compiled
 
 
 def warm_up() -> None:
@@ -57,4 +65,4 @@ def warm_up() -> None:
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a function into the kernels that call it."""
-    return numba.njit(nogil=True, inline="always", error_model="numpy")(function)
+    return numba.njit(inline="always", **_OPTIONS)(function)

@@ -109,6 +109,18 @@ def test_stale_code_is_not_used(tmp_path: Path) -> None:
     assert first_word() != before
 
 
+def test_no_place_to_keep_compiled_code() -> None:
+    """As for a user without a home and with an installation that only root may write to."""
+    program = (
+        "import numba.core.caching as caching; caching.CacheImpl._locator_classes = []; "
+        "from dgenfs.kernels.content import fill; print(repr(fill.stats.cache_path))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "None\n", done.stderr
+
+
 PROGRAM = """
 import hashlib
 import numpy as np
