@@ -43,7 +43,7 @@ def _file(found: FileReport) -> RenderableType:
         "red",
     )
     if found.size != found.expected_size:
-        head.append(f"; the file has {size(found.size)}")
+        head.append(f"; the file has {found.size} B instead of {found.expected_size} B")
     table = Table("offset", "end", "kind", "wrong", "where it belongs", box=None)
     for extent in found.extents[:SHOWN]:
         table.add_row(
