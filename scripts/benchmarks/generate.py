@@ -8,7 +8,7 @@ import dgen_py
 import numpy as np
 
 from benchmarks.results import Target, show
-from benchmarks.rounds import Case, Timing, measure
+from benchmarks.rounds import Case, Timing, measure, repeated
 from dgenfs import DataGenerator
 
 LARGE = {"1 MiB": 1 << 20, "32 MiB": 32 << 20}
@@ -41,12 +41,12 @@ def _cases() -> Iterator[Case]:
         yield Case(f"dgen-py {kind} 4 KiB, in order", _dgen_py(kind, small))
     last = DataGenerator("8E-1", threads=1)
     byte = bytearray(1)
-    yield Case("dgenfs 1 byte at 0", lambda: last.read_into(byte, 0))
-    yield Case("dgenfs 1 byte at 8 EiB - 2", lambda: last.read_into(byte, last.size - 1))
+    yield Case("dgenfs 1 byte at 0", repeated(lambda: last.read_into(byte, 0)))
+    yield Case("dgenfs 1 byte at 8 EiB - 2", repeated(lambda: last.read_into(byte, last.size - 1)))
 
 
-def _memset(buffer: np.ndarray) -> Callable[[], object]:
-    return lambda: ctypes.memset(buffer.ctypes.data, 0, buffer.size)
+def _memset(buffer: np.ndarray) -> Callable[[], float]:
+    return repeated(lambda: ctypes.memset(buffer.ctypes.data, 0, buffer.size))
 
 
 def _name(kind: str) -> str:
@@ -54,24 +54,24 @@ def _name(kind: str) -> str:
     return f"{STREAM}_d{dedup}_c{compress}"
 
 
-def _stream(kind: str, buffer: np.ndarray, threads: int) -> Callable[[], object]:
+def _stream(kind: str, buffer: np.ndarray, threads: int) -> Callable[[], float]:
     generator = DataGenerator(_name(kind), threads=threads)
-    return lambda: generator.fill_chunk(buffer)
+    return repeated(lambda: generator.fill_chunk(buffer))
 
 
-def _random(kind: str, buffer: np.ndarray) -> Callable[[], object]:
+def _random(kind: str, buffer: np.ndarray) -> Callable[[], float]:
     generator = DataGenerator(_name(kind), threads=1)
     source = random.Random(1)
     offsets = [source.randrange(generator.size - SMALL) for _ in range(1 << 16)]
-    return lambda: generator.read_into(buffer, offsets[source.getrandbits(16)])
+    return repeated(lambda: generator.read_into(buffer, offsets[source.getrandbits(16)]))
 
 
-def _dgen_py(kind: str, buffer: np.ndarray) -> Callable[[], object]:
+def _dgen_py(kind: str, buffer: np.ndarray) -> Callable[[], float]:
     dedup, compress = KINDS[kind]
     generator = dgen_py.Generator(
         size=STREAM, dedup_ratio=dedup, compress_ratio=compress, max_threads=1, seed=1
     )
-    return lambda: generator.fill_chunk(buffer)
+    return repeated(lambda: generator.fill_chunk(buffer))
 
 
 def _targets(timings: dict[str, Timing]) -> Iterator[Target]:

@@ -15,12 +15,12 @@ class Case:
 
     Attributes:
         name: what the table calls it.
-        run: one call of it.
+        turn: measures the case once; returns the seconds of one call, or of one I/O.
         size: bytes that one call moves, 0 to show the time of a call instead of the speed.
     """
 
     name: str
-    run: Callable[[], object]
+    turn: Callable[[], float]
     size: int = 0
 
 
@@ -57,17 +57,14 @@ def measure(cases: Sequence[Case], rounds: int) -> dict[str, Timing]:
         The timing of each case, by its name.
     """
     seconds: dict[str, list[float]] = {case.name: [] for case in cases}
-    calls = {case.name: _calls_of_a_turn(case) for case in cases}
     order = list(cases)
+    for case in order:
+        case.turn()
     shuffle = random.Random(1).shuffle
     for _ in range(rounds):
         shuffle(order)
         for case in order:
-            count = calls[case.name]
-            start = time.perf_counter()
-            for _ in range(count):
-                case.run()
-            seconds[case.name].append((time.perf_counter() - start) / count)
+            seconds[case.name].append(case.turn())
     timings = {}
     for case in cases:
         best, median, worst = statistics.quantiles(seconds[case.name], n=4)
@@ -75,11 +72,21 @@ def measure(cases: Sequence[Case], rounds: int) -> dict[str, Timing]:
     return timings
 
 
-def _calls_of_a_turn(case: Case) -> int:
-    case.run()
-    count = 0
-    start = time.perf_counter()
-    while time.perf_counter() - start < TURN:
-        case.run()
-        count += 1
-    return count
+def repeated(call: Callable[[], object]) -> Callable[[], float]:
+    """Return a turn of as many calls as take TURN, which the first turn finds out."""
+    calls = 0
+
+    def turn() -> float:
+        nonlocal calls
+        if calls == 0:
+            call()
+            start = time.perf_counter()
+            while time.perf_counter() - start < TURN:
+                call()
+                calls += 1
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        return (time.perf_counter() - start) / calls
+
+    return turn

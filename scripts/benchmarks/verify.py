@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.results import Target, show, speed
-from benchmarks.rounds import Case, measure
+from benchmarks.rounds import Case, measure, repeated
 from dgenfs import Spec
 from dgenfs.verify import Verifier
 from dgenfs.write import Range, write_file
@@ -36,8 +36,8 @@ def _cases(folder: Path, name: str, verifier: Verifier) -> Iterator[Case]:
         if not verifier.verify_file(path, spec).identical:
             raise AssertionError(f"{path} is not what its name says")
 
-    yield Case(f"verify {name}", check, spec.size)
-    yield Case(f"read {name}, one thread", lambda: _read(path), spec.size)
+    yield Case(f"verify {name}", repeated(check), spec.size)
+    yield Case(f"read {name}, one thread", repeated(lambda: _read(path)), spec.size)
 
 
 def _read(path: Path) -> None:
