@@ -15,6 +15,9 @@ from dgenfs.layout import MAX_SIZE, Layout
 from dgenfs.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec
 
 SLICE = 1 << 20  # bytes that a thread fills before it looks for more; 25 µs
+# Bytes of a buffer for each thread, at the least. Waking one cost 60 µs on a virtual machine, and
+# two threads were slower than one up to 8 MiB, even at 16 MiB, and faster from there.
+SHARE = 8 << 20
 
 
 class Stream:
@@ -59,7 +62,7 @@ class DataGenerator:
 
     ``read_into`` may be called by any number of threads at once; the position, and with it
     ``fill_chunk`` and ``seek``, belongs to one thread at a time. The GIL is released while a buffer
-    is filled. Buffers of 2 MiB and more are split over threads pinned to the NUMA nodes.
+    is filled. Buffers of 16 MiB and more are split over threads pinned to the NUMA nodes.
 
     Attributes:
         spec: what is generated.
@@ -166,7 +169,7 @@ class DataGenerator:
         return out.size
 
     def _fill(self, out: NDArray[np.uint8], offset: int) -> None:
-        threads = min(self._threads, out.size // SLICE)
+        threads = min(self._threads, out.size // SHARE)
         if threads <= 1:
             self._stream.fill(out, offset)
             return

@@ -141,16 +141,16 @@ def test_the_gil_is_released() -> None:
 
 
 def fill_in_child(results: Any) -> None:
-    buffer = bytearray(8 << 20)
-    DataGenerator("8M", threads=4).fill_chunk(buffer)
+    buffer = bytearray(64 << 20)
+    DataGenerator("64M", threads=4).fill_chunk(buffer)
     results.put(bytes(buffer[-16:]))
 
 
 # The child inherits a process with threads on purpose: that is what is tested.
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_generates_too() -> None:
-    buffer = bytearray(8 << 20)
-    DataGenerator("8M", threads=4).fill_chunk(buffer)
+    buffer = bytearray(64 << 20)
+    DataGenerator("64M", threads=4).fill_chunk(buffer)
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     child = context.Process(target=fill_in_child, args=(results,))
