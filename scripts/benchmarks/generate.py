@@ -3,16 +3,19 @@
 import ctypes
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import dgen_py
 import numpy as np
 
-from benchmarks.results import Target, show
+from benchmarks.results import Target, show, speed
 from benchmarks.rounds import Case, Timing, measure, repeated
 from dgenfs import DataGenerator
 
 LARGE = {"1 MiB": 1 << 20, "32 MiB": 32 << 20}
 SMALL = 4096  # bytes
+CALLS = 64  # of each of two callers, until they wait for each other
 STREAM = 1 << 40  # bytes; dgen-py keeps 8 in memory for each MiB of its stream
 KINDS = {"d1c1": (1, 1), "d1c2": (1, 2)}
 
@@ -35,6 +38,9 @@ def _cases() -> Iterator[Case]:
             for kind in KINDS:
                 two = _stream(kind, buffer, threads=2)
                 yield Case(f"dgenfs {kind} {label}, two threads", two, size)
+    for kind in KINDS:
+        case = f"dgenfs {kind} 1 MiB, two callers"
+        yield Case(case, _two_callers(kind), 2 * CALLS * LARGE["1 MiB"])
     small = np.zeros(SMALL, np.uint8)
     for kind in KINDS:
         yield Case(f"dgenfs {kind} 4 KiB, random offsets", _random(kind, small))
@@ -57,6 +63,21 @@ def _name(kind: str) -> str:
 def _stream(kind: str, buffer: np.ndarray, threads: int) -> Callable[[], float]:
     generator = DataGenerator(_name(kind), threads=threads)
     return repeated(lambda: generator.fill_chunk(buffer))
+
+
+def _two_callers(kind: str) -> Callable[[], float]:
+    """Two threads that share nothing: what is left to share is the GIL and the machine."""
+    pool = ThreadPoolExecutor(2)
+    fills = [
+        partial(DataGenerator(_name(kind), threads=1).fill_chunk, np.zeros(size, np.uint8))
+        for size in 2 * [LARGE["1 MiB"]]
+    ]
+
+    def call(fill: Callable[[], int]) -> None:
+        for _ in range(CALLS):
+            fill()
+
+    return repeated(lambda: list(pool.map(call, fills)))
 
 
 def _random(kind: str, buffer: np.ndarray) -> Callable[[], float]:
@@ -86,6 +107,9 @@ def _targets(timings: dict[str, Timing]) -> Iterator[Target]:
     for kind in KINDS:
         ours = f"dgenfs {kind} 32 MiB"
         yield Target(f"{ours}, two threads: x one", times(f"{ours}, two threads", ours), 1.7)
+        ours = f"dgenfs {kind} 1 MiB"
+        two = speed(timings[f"{ours}, two callers"]) / speed(timings[ours])
+        yield Target(f"{ours}, two callers: x one", two, 1.7)
     for kind in KINDS:
         ours = f"dgenfs {kind} 4 KiB, random offsets"
         yield Target(f"{ours}: x dgen-py", times(ours, f"dgen-py {kind} 4 KiB, in order"), 20)
