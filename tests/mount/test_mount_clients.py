@@ -196,7 +196,10 @@ def test_fio(tmp_path: Path, io_mode: str) -> None:
     with mounted(tmp_path, options=["--io", io_mode, "--cache", "8M"]) as mount:
         job_file = tmp_path / "jobs"
         job_file.write_text("\n".join(jobs).replace("FILE", f"{mount.path}/1T_d2_c1.5.bin"))
-        found = json.loads(run("fio", "--readonly", "--output-format=json", job_file))
+        report = tmp_path / "report"
+        run("fio", "--readonly", "--output-format=json", f"--output={report}", job_file)
+        text = report.read_text()
+        found = json.loads(text[text.index("{") :])  # notes come first
         assert len(found["jobs"]) == 2 * len(engines) - 1
         for job in found["jobs"]:
             assert (job["error"], job["total_err"]) == (0, 0), job["jobname"]
