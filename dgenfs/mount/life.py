@@ -85,15 +85,18 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
         namespace, files, Reader(workers, counters), counters, cached=config.cached
     )
     signal.signal(KICK, lambda *_: None)
-    # Held back until the loop hears them: one in between would leave a dead mount.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    # From here on nothing but the loop ends the process, which would leave a dead mount: signals
+    # before it are kept for it, and those that come while it ends change nothing.
+    early: list[int] = []
+    for number in _ENDING:
+        signal.signal(number, lambda number, _: early.append(number))
     descriptor = _mount(operations, path, config)
     mounted = mountpoints.mounted_at(path)
     leave = functools.partial(mountpoints.detach, path, mounted)
     try:
         if config.cached and mounted is not None:
             _raise_read_ahead(mounted.device)
-        trio.run(_Session(descriptor, workers, config, leave).serve, ready)
+        trio.run(_Session(descriptor, workers, config, leave).serve, ready, early)
     finally:
         leave()
 
@@ -109,18 +112,22 @@ class _Session:
         self._config = config
         self._seam = Seam(descriptor)
         self._leave = leave
+        self._greeted = trio.Event()  # INIT is answered
         self._closed = False
 
-    async def serve(self, ready: Callable[[], None]) -> None:
-        """Serve to the end; what was mounted is unmounted then, and no thread is left."""
+    async def serve(self, ready: Callable[[], None], early: list[int]) -> None:
+        """Serve to the end; what was mounted is unmounted then, and no thread is left.
+
+        Args:
+            ready: called once requests are answered.
+            early: signals that are not to wait for.
+        """
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_on_signals)
+                nursery.start_soon(self._end_on_signals, early)
                 await self._serve_requests(ready)
                 nursery.cancel_scope.cancel()
         finally:
-            # It is ending already, and another signal would end the process half-way.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
             self._closed = True
             # Clients see the mount go before the threads that answered them. Not by pyfuse3, which
             # would unmount whatever is there by now, and nothing after an abort.
@@ -135,6 +142,7 @@ class _Session:
             # One task only, which must not wait again for the descriptor that is taken away.
             nursery.start_soon(pyfuse3.main, 1, 99 if compiled else 1)
             await trio.to_thread.run_sync(self._seam.handshake)
+            self._greeted.set()
             if compiled:
                 token = trio.lowlevel.current_trio_token()
                 self._seam.start_pump()
@@ -153,12 +161,17 @@ class _Session:
             ready()
             await pyfuse3.main()
 
-    async def _end_on_signals(self) -> None:
+    async def _end_on_signals(self, early: list[int]) -> None:
         with trio.open_signal_receiver(*_ENDING) as signals:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            await self._greeted.wait()  # before, nobody would answer INIT
+            for number in early:
+                self._end_on(number)
             async for number in signals:
-                log.info("ended by %s", signal.Signals(number).name)
-                self._terminate()
+                self._end_on(number)
+
+    def _end_on(self, number: int) -> None:
+        log.info("ended by %s", signal.Signals(number).name)
+        self._terminate()
 
     def _terminate(self) -> None:
         """End the loop; every worker asks for it, and pyfuse3 crashes once its session is gone."""
