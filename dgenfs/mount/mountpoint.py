@@ -65,21 +65,20 @@ def prepare(mountpoint: Path) -> Path:
     """
     _check_machine()
     path = Path(os.path.realpath(mountpoint))
+    mounted = mounted_at(path)
+    if mounted is not None and mounted.fstype == FSTYPE:
+        if not _is_dead(path):
+            raise MountError(f"{mountpoint}: is mounted already: dgenfs umount {mountpoint}")
+        unmount(path, lazy=True)
+        return prepare(path)
+    if mounted is not None:
+        raise MountError(f"{mountpoint}: a {mounted.fstype} file system is mounted there")
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
-            raise MountError(f"{mountpoint}: {error.strerror}: make the directory first") from error
-        # The daemon died.
-        unmount(path, lazy=True)
-        return prepare(path)
+        raise MountError(f"{mountpoint}: {error.strerror}: make the directory first") from error
     if not stat.S_ISDIR(mode):
         raise MountError(f"{mountpoint}: is not a directory")
-    mounted = mounted_at(path)
-    if mounted is not None and mounted.fstype == FSTYPE:
-        raise MountError(f"{mountpoint}: is mounted already: dgenfs umount {mountpoint}")
-    if mounted is not None:
-        raise MountError(f"{mountpoint}: a {mounted.fstype} file system is mounted there")
     try:
         empty = not any(path.iterdir())
     except OSError as error:
@@ -87,6 +86,15 @@ def prepare(mountpoint: Path) -> Path:
     if not empty:
         raise MountError(f"{mountpoint}: is not empty: take an empty directory")
     return path
+
+
+def _is_dead(mountpoint: Path) -> bool:
+    """Return whether the daemon of what is mounted there died; attributes may still be cached."""
+    try:
+        os.statvfs(mountpoint)
+    except OSError as error:
+        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
 
 
 def _check_machine() -> None:
