@@ -43,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Where no terminal sets a width, whoever reads the lines wants them whole.
-stdout = Console(width=None if sys.stdout.isatty() else 1 << 16)
+stdout = Console(width=None if sys.stdout and sys.stdout.isatty() else 1 << 16)  # None: closed
 stderr = Console(stderr=True)
 
 
@@ -342,9 +342,10 @@ def mount(
 ) -> None:
     """Mount the file system: every name is a file."""
     # Imported here: the other commands do without libfuse, and start sooner.
-    from dgenfs.mount.background import run_in_background
+    from dgenfs.mount.background import open_standard_descriptors, run_in_background
     from dgenfs.mount.life import MountConfig, run
 
+    open_standard_descriptors()
     with errors():
         for name in names or ():
             Spec.parse(name).require_content()
@@ -377,6 +378,9 @@ def umount(
         # Not resolved by asking the file system: a dead one would not answer.
         path = mountpoint.parent.resolve() / mountpoint.name
         mounted = mounted_at(path)
+        if mounted is None:
+            path = path.resolve()
+            mounted = mounted_at(path)
         if mounted is None or mounted.fstype != FSTYPE:
             raise MountError(f"{mountpoint}: no dgenfs is mounted there")
         unmount(path)

@@ -12,6 +12,13 @@ log = logging.getLogger(__name__)
 _READY = b"\0"
 
 
+def open_standard_descriptors() -> None:
+    """Open those of 0, 1 and 2 that are closed, or the next file opened would take their place."""
+    while (nothing := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nothing, True)
+    os.close(nothing)
+
+
 def run_in_background(work: Callable[[Callable[[], None]], None]) -> None:
     """Run ``work`` in a child and return when it is ready; the child goes on, without a terminal.
 
