@@ -31,6 +31,7 @@ RESIDENT = 10  # slots that hold a block
 HITS = 11  # reads of a block that found all its extents
 MISSES = 12
 EVICTIONS = 13
+COUNTED = slice(HITS, EVICTIONS + 1)
 STATE_WORDS = 16
 
 # Columns of Cache.slots.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dgenfs import topology
 from dgenfs.kernels import reads, requests
-from dgenfs.kernels.cache import BLOCK, Cache, new_cache
+from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
 from dgenfs.mount.contents import Contents
 from dgenfs.mount.protocol import error_reply
 
@@ -163,7 +163,7 @@ class Workers:
         self._stop[0] = 0
 
     def retune(self, workers_per_node: int | None, cache_bytes: int | None) -> None:
-        """Go on with other numbers, None for the same; a new cache starts empty.
+        """Go on with other numbers, None for the same; a new cache starts empty but counts on.
 
         Requests wait with the kernel for the milliseconds that this takes.
 
@@ -184,6 +184,7 @@ class Workers:
             if caches is not None and cache_bytes is not None:
                 self.cache_bytes = cache_bytes // BLOCK * BLOCK
                 for node, cache in zip(self.nodes, caches, strict=True):
+                    cache.state[COUNTED] = node.cache.state[COUNTED]
                     node.cache = cache
             if self._fuse >= 0:
                 self._start()

@@ -1,0 +1,33 @@
+import json
+from pathlib import Path
+
+import pytest
+from life.daemons import NAME, right, serving
+from mounting import DGENFS
+
+
+def test_counters_never_go_back(tmp_path: Path) -> None:
+    with serving(tmp_path, NAME, "--cache=8M") as mount:
+        right(mount.path / NAME)
+        right(mount.path / NAME)
+        before = mount.stats()
+        assert before["cache"]["0"]["hits"] > 0
+        for settings in ({"cache_bytes": 0}, {"cache_bytes": 4 << 20, "workers_per_node": 3}):
+            (mount.path / ".topology").write_text(json.dumps(settings))
+            after = mount.stats()
+            for name in ("hits", "misses", "evictions"):
+                assert after["cache"]["0"][name] >= before["cache"]["0"][name]
+            assert after["cache"]["0"]["resident_bytes"] == 0
+            assert after["requests"]["READ"] >= before["requests"]["READ"]
+
+
+def test_a_cache_that_there_is_no_room_for(tmp_path: Path) -> None:
+    log = [r"\.topology: .*nothing was changed"]
+    limit = ("prlimit", f"--as={4 << 30}")
+    with serving(tmp_path, NAME, command=(*limit, DGENFS), expected_log=log) as mount:
+        before = mount.topology()
+        with (mount.path / ".topology").open("wb", buffering=0) as file:
+            with pytest.raises(OSError, match="Invalid argument"):
+                file.write(json.dumps({"cache_bytes": 8 << 30}).encode())
+        assert mount.topology()["cache_bytes"] == before["cache_bytes"]
+        right(mount.path / NAME)
