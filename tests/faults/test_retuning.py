@@ -26,8 +26,7 @@ def test_a_cache_that_there_is_no_room_for(tmp_path: Path) -> None:
     limit = ("prlimit", f"--as={4 << 30}")
     with serving(tmp_path, NAME, command=(*limit, DGENFS), expected_log=log) as mount:
         before = mount.topology()
-        with (mount.path / ".topology").open("wb", buffering=0) as file:
-            with pytest.raises(OSError, match="Invalid argument"):
-                file.write(json.dumps({"cache_bytes": 8 << 30}).encode())
+        with pytest.raises(OSError, match="Invalid argument"):
+            (mount.path / ".topology").write_text(json.dumps({"cache_bytes": 8 << 30}))
         assert mount.topology()["cache_bytes"] == before["cache_bytes"]
         right(mount.path / NAME)
