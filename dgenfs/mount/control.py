@@ -130,7 +130,7 @@ class TopologyFile:
             async with self._retuning:
                 # In a thread: workers may be waiting for this one to take their requests.
                 await trio.to_thread.run_sync(lambda: self._workers.retune(**settings))
-        except (ValueError, MemoryError, OSError) as error:
+        except (ValueError, RecursionError, MemoryError, OSError) as error:
             log.warning(".topology: %s: nothing was changed", error)
             raise pyfuse3.FUSEError(errno.EINVAL) from error
         log.info(".topology: %s", settings)
