@@ -139,7 +139,13 @@ class Operations(pyfuse3.Operations):
         """Take the kernel's references back; must not raise."""
         self.counters[requests.REQUESTS + Opcode.FORGET] += len(inode_list)
         for inode, lookups in inode_list:
+            self._forget(inode, lookups)
+
+    def _forget(self, inode: int, lookups: int) -> None:
+        try:
             self._namespace.forget(inode, lookups)
+        except Exception:
+            log.exception("FORGET %d", inode)
 
     @handler(Opcode.GETATTR)
     async def getattr(self, inode: InodeT, _: RequestContext) -> EntryAttributes:
