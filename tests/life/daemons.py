@@ -22,6 +22,7 @@ REFERENCE_BYTES = 5 << 20  # one block and a part of the next
 END_SECONDS = 5  # what a mount may take to end
 LIMIT = 60  # seconds of one mount; then it is killed, so that nothing hangs
 
+FUSE_SUPER_MAGIC = b"65735546\n"  # statfs(2)
 PLANES = ("compiled", "pyfuse3")
 
 # What a client may get when the mount goes under it.
@@ -53,7 +54,8 @@ def serving(
         environment: added to that of the tests.
     """
     path = folder / "mnt"
-    path.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # a dead one's
+        path.mkdir(parents=True)
     log_path = folder / "log"
     with log_path.open("ab") as log:
         process = subprocess.Popen(
@@ -67,9 +69,8 @@ def serving(
     mount = Mount(path, process, log_path, exit_code, list(expected_log))
     with watched(process.pid, path, LIMIT):
         try:
-            eventually(lambda: is_mounted(path) or process.poll() is not None, 30)
+            eventually(lambda: answers(path) or process.poll() is not None, 30)
             assert process.poll() is None, mount.log
-            run("stat", "-f", path)  # answered, so the session serves
             yield mount
         except BaseException:
             process.kill()
@@ -78,6 +79,12 @@ def serving(
             raise
         clean_up(process, path)
     check(mount)
+
+
+def answers(path: Path) -> bool:
+    """Whether a FUSE file system is mounted that is alive; waits for its session."""
+    # The type is of what answered, which is not what mountinfo showed if a dead one goes meanwhile.
+    return is_mounted(path) and run("stat", "-f", "-c%t", path, code=None).out == FUSE_SUPER_MAGIC
 
 
 def environment_of(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -199,7 +206,8 @@ class Clients:
             progress, out = self._folder / f"progress-{number}", self._folder / f"out-{number}"
             script = str(Path(__file__).with_name("reader.py"))
             command = [sys.executable, "-I", "-S", script, path, self._reference, progress]
-            client = Client(self.run(out, *command, signals_every_us), out, progress)
+            command.append(signals_every_us)
+            client = Client(self.run(out, *command), out, progress)
             started.append(client)
             self.all.append(client)
         advance(started)

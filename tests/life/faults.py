@@ -1,0 +1,125 @@
+"""dgenfs with one fault built in, for what cannot be provoked from outside.
+
+python -m life.faults FAULT -- mount ...
+"""
+
+import errno
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dgenfs import topology
+from dgenfs.cli import main
+from dgenfs.kernels import requests
+from dgenfs.mount import namespace
+from dgenfs.mount.namespace import Namespace
+from dgenfs.mount.operations import Operations
+from dgenfs.mount.protocol import Opcode
+from dgenfs.mount.reader import Reader
+from dgenfs.topology import Node, Topology
+
+BAD_OFFSET = 123_456  # of a read that fails
+# Names whose lookup raises, by extension.
+EXCEPTIONS: dict[str, Callable[[], Exception]] = {
+    "runtime": lambda: RuntimeError("built-in fault"),
+    "memory": MemoryError,
+    "type": lambda: TypeError("built-in fault"),
+    "assert": AssertionError,
+    "struct": lambda: struct.error("built-in fault"),
+    "oserror": OSError,
+}
+
+
+def handlers() -> None:
+    """Handlers that raise: lookup of EXCEPTIONS, all of extended attributes, read at BAD_OFFSET."""
+    lookup, read = Namespace.lookup, Reader.read
+
+    def failing_lookup(self: Namespace, parent: int, name: bytes) -> int | None:
+        extension = name.decode().rpartition(".")[2]
+        if extension in EXCEPTIONS:
+            raise EXCEPTIONS[extension]()
+        return lookup(self, parent, name)
+
+    def failing_xattrs(_self: Operations, inode: int) -> dict[bytes, bytes]:
+        raise RuntimeError(f"built-in fault of {inode}")
+
+    def failing_read(self: Reader, row: Any, file: int, offset: int, size: int) -> bytes:
+        if offset == BAD_OFFSET:
+            raise RuntimeError("built-in fault")
+        return read(self, row, file, offset, size)
+
+    Namespace.lookup = failing_lookup  # type: ignore[method-assign]
+    Operations._xattrs = failing_xattrs  # type: ignore[assignment, method-assign]
+    Reader.read = failing_read  # type: ignore[assignment, method-assign]
+
+
+def forget() -> None:
+    """Names are forgotten at once, and that raises."""
+
+    def failing_forget(_self: Namespace, inode: int, _lookups: int) -> None:
+        raise RuntimeError(f"built-in fault of {inode}")
+
+    namespace.KEPT = 0
+    Namespace.forget = failing_forget  # type: ignore[assignment, method-assign]
+
+
+def worker(how: str) -> None:
+    """Each worker fails at its first read at BAD_OFFSET; until then the control plane reads."""
+    serve = requests.serve
+    tried = set()
+
+    def failing_serve(*arguments: Any) -> int:
+        fuse, control, counters = arguments[0], arguments[1], arguments[-1]
+        if id(counters) in tried:
+            return int(serve(*arguments))
+        tried.add(id(counters))
+        while True:
+            try:
+                request = os.read(fuse, 1 << 14)
+            except OSError as error:
+                return error.errno or errno.EIO
+            opcode, unique = struct.unpack_from("<IQ", request, 4)
+            if opcode == Opcode.READ and struct.unpack_from("<Q", request, 48)[0] == BAD_OFFSET:
+                counters[requests.BUSY_WITH] = unique
+                if how == "raises":
+                    raise RuntimeError("built-in fault")
+                return errno.EBADF
+            os.write(control, request)
+
+    requests.serve = failing_serve
+
+
+def nodes() -> None:
+    """Two NUMA nodes, of the first and of the last CPU."""
+    cpus = sorted(os.sched_getaffinity(0))
+    made_up = (Node(0, (cpus[0],), 1 << 30), Node(1, (cpus[-1],), 1 << 30))
+    topology.detect = lambda *_: Topology(made_up)
+
+
+def slow_start() -> None:
+    """A second passes before it mounts."""
+    detect = topology.detect
+
+    def slow_detect() -> Topology:
+        time.sleep(1)
+        return detect()
+
+    topology.detect = slow_detect  # type: ignore[assignment]
+
+
+FAULTS: dict[str, Callable[..., None]] = {
+    "handlers": handlers,
+    "forget": forget,
+    "worker": worker,
+    "nodes": nodes,
+    "slow_start": slow_start,
+}
+
+if __name__ == "__main__":
+    at = sys.argv.index("--")
+    FAULTS[sys.argv[1]](*sys.argv[2:at])
+    sys.argv[1:] = sys.argv[at + 1 :]
+    main()

@@ -1,0 +1,152 @@
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from mounting import DGENFS, eventually, is_mounted, watched
+
+from dgenfs.mount.mountpoint import mounted_at
+from life.daemons import (
+    END_SECONDS,
+    LIMIT,
+    NAME,
+    environment_of,
+    right,
+    run,
+    serving,
+    session_of,
+    with_fault,
+)
+
+
+def daemons_of(path: Path) -> list[int]:
+    """Processes whose command mounts at ``path``."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+            if b"mount" in arguments and os.fsencode(path) in arguments:
+                found.append(int(folder.name))
+    return found
+
+
+@contextmanager
+def cleaned(path: Path) -> Iterator[None]:
+    """Whatever is left of a mount at ``path`` is killed and detached at the end."""
+    path.mkdir()
+    try:
+        yield
+    finally:
+        for pid in daemons_of(path):
+            os.kill(pid, signal.SIGKILL)
+        if mounted_at(path) is not None:
+            run("umount", "-l", path)
+
+
+@pytest.mark.parametrize("plane", ["compiled", "pyfuse3"])
+def test_background(tmp_path: Path, plane: str) -> None:
+    path, log = tmp_path / "mnt", tmp_path / "log"
+    with cleaned(path):
+        done = run(
+            *("env", "DGENFS_LOG=info", DGENFS, "mount", path, NAME, "5x1K"),
+            *(f"--data-plane={plane}", f"--log-file={log}"),
+        )
+        assert run("ls", path).out.split() == [NAME.encode(), b"5x1K"]
+        assert (done.out, done.err) == (b"", "")
+        (daemon,) = daemons_of(path)
+        with watched(daemon, path, LIMIT):
+            fields = Path(f"/proc/{daemon}/stat").read_text().rpartition(")")[2].split()
+            parent, session, terminal = int(fields[1]), int(fields[3]), int(fields[4])
+            assert (parent, session, terminal) == (1, daemon, 0)
+            assert Path(f"/proc/{daemon}/cwd").readlink() == Path("/")
+            for standard in range(3):
+                assert Path(f"/proc/{daemon}/fd/{standard}").readlink() == Path(os.devnull)
+            right(path / NAME)
+            done = run(DGENFS, "umount", path)
+            assert (done.out, done.err) == (b"", "")
+            eventually(lambda: session_of(daemon) == [], END_SECONDS)
+        assert mounted_at(path) is None
+        assert "ERROR" not in log.read_text()
+
+
+def test_log_file(tmp_path: Path) -> None:
+    path, log = tmp_path / "mnt", tmp_path / "log"
+    with cleaned(path):
+        run("env", "DGENFS_LOG=info", DGENFS, "mount", path, f"--log-file={log}")
+        (daemon,) = daemons_of(path)
+        os.kill(daemon, signal.SIGTERM)
+        eventually(lambda: session_of(daemon) == [], END_SECONDS)
+        assert "INFO dgenfs.mount.life [MainThread] ended by SIGTERM\n" in log.read_text()
+
+
+def test_relative_paths_and_links(tmp_path: Path) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        (tmp_path / "link").symlink_to("mnt")
+        script = 'cd "$1" && "$2" mount link && ls mnt && "$2" umount link'
+        run("sh", "-c", script, "sh", tmp_path, DGENFS)
+        assert mounted_at(path) is None
+
+
+def test_foreground_stays(tmp_path: Path) -> None:
+    with serving(tmp_path) as mount:
+        with pytest.raises(subprocess.TimeoutExpired):
+            mount.process.wait(0.5)
+        assert session_of(mount.pid) == [mount.pid]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_without_standard_descriptors(tmp_path: Path, closed: str) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        run("sh", "-c", f'exec "$1" mount "$2" "$3" {closed}', "sh", DGENFS, path, NAME)
+        right(path / NAME)
+        (daemon,) = daemons_of(path)
+        os.kill(daemon, signal.SIGTERM)
+        eventually(lambda: session_of(daemon) == [], END_SECONDS)
+        assert mounted_at(path) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("moment", ["before the mount", "at the mount"])
+def test_a_signal_during_the_start_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        process = subprocess.Popen(
+            [DGENFS, "mount", "-f", str(path)],
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=environment_of(),
+        )
+        if moment == "at the mount":
+            while not is_mounted(path):
+                assert process.poll() is None
+        else:
+            time.sleep(0.4)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=END_SECONDS)
+        assert session_of(process.pid) == []
+        assert mounted_at(path) is None
+        if moment == "at the mount":
+            assert process.returncode == 0, err
+
+
+def test_a_launcher_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        launcher = subprocess.Popen(
+            [*with_fault("slow_start"), "mount", str(path)],
+            stderr=subprocess.DEVNULL,
+            env=environment_of(),
+        )
+        eventually(lambda: len(daemons_of(path)) == 2)
+        launcher.kill()
+        launcher.wait()
+        eventually(lambda: daemons_of(path) == [])
+        assert mounted_at(path) is None

@@ -1,0 +1,41 @@
+import signal
+from pathlib import Path
+
+import pytest
+from mounting import is_mounted
+
+from life.daemons import GONE, NAME, PLANES, clients_of, right, run, serving
+
+AT_ONCE = 2  # seconds
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_killed_idle(tmp_path: Path, plane: str) -> None:
+    killed = -signal.SIGKILL
+    with serving(tmp_path, NAME, f"--data-plane={plane}", exit_code=killed) as mount:
+        mount.process.kill()
+        mount.process.wait(AT_ONCE)
+        assert is_mounted(mount.path)
+        done = run("ls", mount.path, seconds=AT_ONCE, code=2)
+        assert "Transport endpoint is not connected" in done.err
+        with serving(tmp_path, NAME) as again:
+            right(again.path / NAME)
+        assert not is_mounted(mount.path)
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_killed_busy(tmp_path: Path, plane: str) -> None:
+    killed = -signal.SIGKILL
+    options = (f"--data-plane={plane}", "--cache=64M")
+    with (
+        clients_of(tmp_path) as clients,
+        serving(tmp_path, NAME, *options, exit_code=killed) as mount,
+    ):
+        fio = clients.fio(mount)
+        readers = clients.start(mount.path / NAME, 8)
+        mount.process.kill()
+        for reader in readers:
+            reader.failed(within=AT_ONCE, of=GONE)
+        assert fio.wait(AT_ONCE) != 0
+        with serving(tmp_path, NAME, *options) as again:
+            right(again.path / NAME)

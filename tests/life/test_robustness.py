@@ -1,0 +1,240 @@
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mounting import DGENFS, Mount, eventually, is_mounted, status_bytes
+
+from life.daemons import (
+    END_SECONDS,
+    NAME,
+    PLANES,
+    advance,
+    clients_of,
+    ended,
+    reference,
+    right,
+    run,
+    serving,
+    with_fault,
+)
+from life.faults import BAD_OFFSET, EXCEPTIONS
+
+MIB = 1 << 20
+
+
+def control_file(mount: Mount, name: str) -> Any:
+    return json.loads(run("cat", mount.path / name).out)
+
+
+def read_at(path: Path, offset: int, length: int) -> bytes | None:
+    """Read in another process, which may hang; None for EIO."""
+    command = ("dd", f"if={path}", f"skip={offset}", f"bs={length}", "iflag=skip_bytes", "count=1")
+    done = run(*command, "status=none", seconds=10, code=None)
+    if done.code:
+        assert "Input/output error" in done.err
+        return None
+    return done.out
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_an_exception_in_a_handler_is_an_error_of_one_request(tmp_path: Path, plane: str) -> None:
+    command = with_fault("handlers")
+    logged = ["ERROR .* LOOKUP", "ERROR .* GETXATTR", "Traceback", "built-in fault"]
+    logged += ["MemoryError", "AssertionError"]
+    if plane == "pyfuse3":
+        logged.append("ERROR.* READ")
+    with serving(
+        tmp_path, NAME, f"--data-plane={plane}", command=command, expected_log=logged
+    ) as mount:
+        for extension in EXCEPTIONS:
+            for _ in range(2):
+                done = run("stat", mount.path / f"1K.{extension}", seconds=10, code=1)
+                assert "Input/output error" in done.err, extension
+        done = run("getfattr", "-n", "user.any", mount.path / NAME, seconds=10, code=1)
+        assert "Input/output error" in done.err
+        if plane == "pyfuse3":
+            assert read_at(mount.path / NAME, BAD_OFFSET, 5) is None
+        right(mount.path / NAME)
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_an_exception_in_forget_ends_nothing(tmp_path: Path, plane: str) -> None:
+    command = with_fault("forget")
+    expected = ["ERROR .* FORGET", "Traceback", "built-in fault"]
+    with serving(
+        tmp_path, NAME, f"--data-plane={plane}", command=command, expected_log=expected
+    ) as mount:
+        for seed in range(20):
+            run("stat", mount.path / f"1K_s{seed}", seconds=10)
+        # Forgets every name that nobody has open, in this file system only.
+        run("mount", "-i", "-o", "remount", mount.path)
+        eventually(lambda: "FORGET" in mount.log)
+        right(mount.path / NAME)
+
+
+@pytest.mark.parametrize("how", ["raises", "returns"])
+def test_a_worker_that_fails_is_replaced(tmp_path: Path, how: str) -> None:
+    expected = ["ERROR .* dgenfs-node0-.: ended .*, replaced"]
+    if how == "raises":
+        expected += ["ERROR .* failed", "Traceback", "built-in fault"]
+    with serving(
+        *(tmp_path, NAME, "--workers-per-node=2"),
+        command=with_fault("worker", how),
+        expected_log=expected,
+    ) as mount:
+        wanted = reference()[BAD_OFFSET : BAD_OFFSET + 1000]
+        failures = 0
+        while failures < 2:  # each worker once
+            data = read_at(mount.path / NAME, BAD_OFFSET, 1000)
+            assert data in (None, wanted)
+            failures += data is None
+        for _ in range(10):
+            assert read_at(mount.path / NAME, BAD_OFFSET, 1000) == wanted
+        right(mount.path / NAME)
+        assert mount.log.count("replaced") == 2
+        assert len([name for name in mount.threads() if "node0" in name]) in (0, 2)  # 3.14 names
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_stopped_and_continued(tmp_path: Path, plane: str) -> None:
+    with (
+        clients_of(tmp_path) as clients,
+        serving(tmp_path, NAME, f"--data-plane={plane}") as mount,
+    ):
+        readers = clients.start(mount.path / NAME, 4)
+        for _ in range(3):
+            mount.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            before = [reader.reads for reader in readers]
+            time.sleep(0.3)
+            assert [reader.reads for reader in readers] == before
+            mount.process.send_signal(signal.SIGCONT)
+            advance(readers)
+        clients.end()
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_clients_killed_while_they_read(tmp_path: Path, plane: str) -> None:
+    with serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount:
+        threads = len(mount.threads())
+        for _ in range(10):
+            cats = [
+                subprocess.Popen(["cat", str(mount.path / NAME)], stdout=subprocess.DEVNULL)
+                for _ in range(30)
+            ]
+            time.sleep(0.05)
+            for cat in cats:
+                cat.kill()
+            for cat in cats:
+                assert cat.wait(END_SECONDS) == -signal.SIGKILL
+        right(mount.path / NAME)
+        eventually(lambda: control_file(mount, ".stats")["open_handles"] <= 1)  # the file's own
+        assert control_file(mount, ".stats")["read_errors"] == 0
+        assert len(mount.threads()) <= threads + 1
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_reads_interrupted_by_signals(tmp_path: Path, plane: str) -> None:
+    with (
+        clients_of(tmp_path) as clients,
+        serving(tmp_path, NAME, f"--data-plane={plane}") as mount,
+    ):
+        readers = clients.start(mount.path / NAME, 4, signals_every_us=300)
+        eventually(lambda: all(reader.reads > 200 for reader in readers), 30)
+        advance(readers)
+        clients.end()
+        right(mount.path / NAME)
+
+
+def test_two_mounts(tmp_path: Path) -> None:
+    with serving(tmp_path / "a", NAME) as one, serving(tmp_path / "b", NAME) as two:
+        right(one.path / NAME)
+        right(two.path / NAME)
+        one.process.terminate()
+        ended(one)
+        right(two.path / NAME)
+        assert is_mounted(two.path)
+
+
+def cpu_ticks(pid: int) -> int:
+    """User and system time, in ticks of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_idle_takes_no_cpu(tmp_path: Path, plane: str) -> None:
+    with serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount:
+        right(mount.path / NAME)
+        time.sleep(0.5)
+        before = cpu_ticks(mount.pid)
+        time.sleep(3)
+        assert cpu_ticks(mount.pid) - before <= 1
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_memory_of_a_busy_mount(tmp_path: Path, plane: str) -> None:
+    with (
+        clients_of(tmp_path) as clients,
+        serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount,
+    ):
+        clients.fio(mount)
+        readers = clients.start(mount.path / NAME, 8)
+        time.sleep(2)
+        advance(readers)
+        assert status_bytes(mount.pid, "VmHWM") <= (64 + 300) * MIB
+        clients.end()
+
+
+def affinities(tasks: Iterable[int]) -> list[set[int]]:
+    return [os.sched_getaffinity(task) for task in tasks]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_one_cpu(tmp_path: Path, plane: str) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    command = ("taskset", "-c", str(cpu), DGENFS)
+    with (
+        clients_of(tmp_path) as clients,
+        serving(tmp_path, NAME, f"--data-plane={plane}", command=command) as mount,
+    ):
+        tasks = [int(task.name) for task in Path(f"/proc/{mount.pid}/task").iterdir()]
+        assert affinities(tasks) == [{cpu}] * len(tasks)
+        readers = clients.start(mount.path / NAME, 4)
+        right(mount.path / NAME)
+        (node,) = control_file(mount, ".topology")["nodes"]
+        assert node["cpus"] == [cpu]
+        advance(readers)
+        clients.end()
+
+
+def test_two_nodes(tmp_path: Path) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    with (
+        clients_of(tmp_path) as clients,
+        serving(tmp_path, NAME, "--cache=64M", command=with_fault("nodes")) as mount,
+    ):
+        readers = clients.start(mount.path / NAME, 6)
+        right(mount.path / NAME)
+
+        def busy(node: Any) -> bool:
+            return node["cache"]["hits"] > 0 and all(w["requests"] > 0 for w in node["workers"])
+
+        eventually(lambda: all(map(busy, control_file(mount, ".topology")["nodes"])))
+        advance(readers)
+        nodes = control_file(mount, ".topology")["nodes"]
+        assert [node["cpus"] for node in nodes] == [[cpus[0]], [cpus[-1]]]
+        for node in nodes:
+            tasks = [worker["tid"] for worker in node["workers"]]
+            assert affinities(tasks) == [set(node["cpus"])] * len(tasks)
+            assert len(tasks) > 0
+        assert os.sched_getaffinity(mount.pid) == set(cpus)
+        clients.end()
+        mount.process.terminate()
+        ended(mount)
