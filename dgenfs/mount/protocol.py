@@ -19,7 +19,6 @@ _INIT_FLAGS = struct.Struct("<I")
 
 # Flags of FUSE_INIT, by bit.
 _AUTO_INVAL_DATA = 1 << 12
-_READDIRPLUS_AUTO = 1 << 14
 _MAX_PAGES = 1 << 22
 _EXPLICIT_INVAL_DATA = 1 << 25
 _INIT_EXT = 1 << 30
@@ -75,9 +74,9 @@ def error_reply(unique: int, number: int) -> bytes:
 def amend_init(request: bytes, reply: bytes) -> bytes:
     """Return libfuse's reply to INIT with what libfuse cannot be asked for.
 
-    Shared mappings of direct files, page cache kept because contents never change, readdirplus only
-    where attributes are wanted, and requests small enough for the workers' buffers. Never
-    a flag that the kernel did not offer.
+    Shared mappings of direct files, page cache kept because contents never change, and requests
+    small enough for the workers' buffers. Never a flag that the kernel did not offer. Listings stay
+    as libfuse wants them, with attributes always: pyfuse3 answers no others.
 
     Args:
         request: the kernel's FUSE_INIT.
@@ -100,13 +99,13 @@ def amend_init(request: bytes, reply: bytes) -> bytes:
     if offered & _INIT_EXT:
         offered_2 = struct.unpack_from("<I", request, 56)[0]
     amended = bytearray(reply)
-    flags = struct.unpack_from("<I", reply, 24)[0]
-    flags |= offered & (_INIT_EXT | _READDIRPLUS_AUTO | _EXPLICIT_INVAL_DATA | _MAX_PAGES)
+    flags = struct.unpack_from("<I", reply, 28)[0]
+    flags |= offered & (_INIT_EXT | _EXPLICIT_INVAL_DATA | _MAX_PAGES)
     if flags & _EXPLICIT_INVAL_DATA:
         flags &= ~_AUTO_INVAL_DATA
     flags_2 = struct.unpack_from("<I", reply, 48)[0]
     flags_2 = (flags_2 | offered_2 & _DIRECT_IO_ALLOW_MMAP_2) & ~_OVER_IO_URING_2
-    _INIT_FLAGS.pack_into(amended, 24, flags)
+    _INIT_FLAGS.pack_into(amended, 28, flags)
     struct.pack_into("<HHI", amended, 32, MAX_BACKGROUND, CONGESTION_THRESHOLD, MAX_WRITE)
     struct.pack_into("<H", amended, 44, MAX_PAGES)
     _INIT_FLAGS.pack_into(amended, 48, flags_2)
