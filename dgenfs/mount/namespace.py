@@ -83,6 +83,7 @@ class Namespace:
         """
         self.contents = Contents()
         self._names: dict[int, _Name] = {}
+        self._attempts = 1  # most that a name needed; it keeps its number when others are forgotten
         self.listed: dict[int, str] = {}
         for text in listed:
             inode = self._add(text, 1)
@@ -169,25 +170,22 @@ class Namespace:
             del self._names[inode]
 
     def _add(self, name: str, listed: int, references: int = 0) -> int:
-        spec: Spec | None = None
-        attempt = 0
-        while True:
-            inodes = _inodes(name, attempt)
-            for inode in inodes:
+        for attempt in range(self._attempts):
+            for inode in _inodes(name, attempt):
                 found = self._names.get(inode)
                 if found is not None and found.name == name:
                     found.lookups += references
                     return inode
-            if spec is None:
-                spec = _parse(name)
-                spec.require_content()
-            inode = inodes[spec.tree]
-            if inode not in self._names:
-                row = self.contents.add(inode, spec)
-                self._names[inode] = _Name(name, row, listed + references)
-                return inode
+        spec = _parse(name)
+        spec.require_content()
+        attempt = 0
+        while (inode := _inodes(name, attempt)[spec.tree]) in self._names:
             # Another name has the same hash, as two of 10,000 trees do once in 40 mounts.
             attempt += 1
+        self._attempts = max(self._attempts, attempt + 1)
+        row = self.contents.add(inode, spec)
+        self._names[inode] = _Name(name, row, listed + references)
+        return inode
 
     def parent(self, inode: int) -> int:
         """Return the inode of the directory that holds ``inode``, the root's own for the root."""
