@@ -1,0 +1,155 @@
+"""The block cache against a cache that is obviously one, without a mount."""
+
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dgenfs.kernels import cache as kernel
+from dgenfs.kernels.cache import BLOCK, EXTENT, NONE, acquire, extents_between, new_cache, release
+
+bitmaps = st.integers(1, 2**64 - 1) | st.sampled_from([1, 2, 3, 1 << 63, 2**64 - 1])
+
+
+@dataclass
+class Block:
+    slot: int
+    filled: int = 0
+    pins: int = 0
+
+
+class Lru(RuleBasedStateMachine):
+    """Blocks in order of use, the most recently used last."""
+
+    @initialize(slots=st.integers(0, 5))
+    def start(self, slots: int) -> None:
+        self.count = slots
+        self.cache = new_cache(slots * BLOCK + BLOCK - 1)
+        self.blocks: OrderedDict[tuple[int, int], Block] = OrderedDict()
+        self.pinned: list[tuple[tuple[int, int], int, int]] = []
+        self.hits = self.misses = self.evictions = 0
+
+    @rule(
+        key=st.sampled_from([0, 1, 2**64 - 1]),
+        number=st.integers(0, 4),
+        wanted=bitmaps,
+        may_fill=st.booleans(),
+    )
+    def acquire(self, key: int, number: int, wanted: int, may_fill: bool) -> None:
+        slot, missing = acquire(
+            self.cache, np.uint64(key), np.uint64(number), np.uint64(wanted), may_fill
+        )
+        if self.count == 0:
+            assert (slot, missing) == (NONE, wanted)
+            return
+        block = self.blocks.get((key, number))
+        lacks = wanted if block is None else wanted & ~block.filled
+        assert missing == lacks
+        if lacks == 0:
+            self.hits += 1
+        else:
+            self.misses += 1
+        if lacks and not may_fill:
+            assert slot == NONE
+            return
+        if block is None:
+            free = [name for name, other in self.blocks.items() if other.pins == 0]
+            if len(self.blocks) == self.count:
+                if not free:
+                    assert slot == NONE
+                    return
+                # The least recently used that nobody reads makes room.
+                gone = self.blocks.pop(free[0])
+                self.evictions += 1
+                assert slot == gone.slot
+            block = self.blocks[key, number] = Block(int(slot))
+        assert slot == block.slot
+        block.pins += 1
+        self.blocks.move_to_end((key, number))
+        self.pinned.append(((key, number), int(slot), int(missing)))
+
+    @precondition(lambda self: self.pinned)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        name, slot, missing = self.pinned.pop(data.draw(st.integers(0, len(self.pinned) - 1)))
+        filled = missing if data.draw(st.booleans()) else 0
+        release(self.cache, np.uint64(slot), np.uint64(filled))
+        block = self.blocks[name]
+        block.filled |= filled
+        block.pins -= 1
+
+    @invariant()
+    def the_same(self) -> None:
+        if not hasattr(self, "cache"):
+            return
+        state, slots = self.cache.state, self.cache.slots
+        counts = [int(state[i]) for i in (kernel.HITS, kernel.MISSES, kernel.EVICTIONS)]
+        assert counts == [self.hits, self.misses, self.evictions]
+        assert state[kernel.RESIDENT] == len(self.blocks)
+        used = {
+            (int(row[kernel.KEY]), int(row[kernel.NUMBER])): Block(
+                slot, int(row[kernel.FILLED]), int(row[kernel.PINS])
+            )
+            for slot, row in enumerate(slots)
+            if row[kernel.USED]
+        }
+        assert used == dict(self.blocks)
+        order = []
+        slot = state[kernel.NEWEST]
+        while slot != NONE:
+            order.append(int(slot))
+            slot = slots[int(slot), kernel.OLDER]
+        assert sorted(order) == list(range(self.count))
+        assert order[: len(self.blocks)] == [block.slot for block in reversed(self.blocks.values())]
+
+
+TestLru = Lru.TestCase
+TestLru.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("size", "slots"), [(0, 0), (BLOCK - 1, 0), (BLOCK, 1), (5 * BLOCK + 7, 5)]
+)
+def test_whole_blocks_only(size: int, slots: int) -> None:
+    cache = new_cache(size)
+    assert cache.slots.shape == (slots, kernel.COLUMNS)
+    assert cache.data.size == slots * BLOCK
+    assert cache.buckets.size & (cache.buckets.size - 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 1), (0, EXTENT), (EXTENT - 1, EXTENT + 1), (0, BLOCK), (BLOCK - 1, BLOCK), (5, 3_000_000)],
+)
+def test_extents(start: int, end: int) -> None:
+    expected = sum(1 << i for i in range(64) if start < (i + 1) * EXTENT and end > i * EXTENT)
+    assert extents_between(np.uint64(start), np.uint64(end)) == expected
+
+
+def test_a_pinned_slot_is_never_recycled_by_other_threads() -> None:
+    """Threads write what they hold and find it as they left it."""
+    cache = new_cache(2 * BLOCK)
+
+    def work(number: int) -> int:
+        held = 0
+        for turn in range(3000):
+            block = np.uint64((number * 7 + turn) % 5)
+            slot, missing = acquire(cache, np.uint64(1), block, np.uint64(1), True)
+            if slot == NONE:
+                continue
+            at = int(slot) * BLOCK
+            if missing:
+                cache.data[at : at + 64] = int(block) + 1
+            assert (cache.data[at : at + 64] == int(block) + 1).all()
+            release(cache, slot, missing)
+            held += 1
+        return held
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(work, range(4))) > 0
+    assert (cache.slots[:, kernel.PINS] == 0).all()

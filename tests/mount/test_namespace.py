@@ -1,0 +1,360 @@
+"""Inode numbers and names, and the rows of their contents, without a mount."""
+
+import errno
+import itertools
+import os
+
+import oracle
+import pytest
+import strategies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from dgenfs.kernels import reads, requests
+from dgenfs.mount import contents, namespace
+from dgenfs.mount.contents import Contents
+from dgenfs.mount.namespace import ROOT, Directory, File, Listing, Namespace
+from dgenfs.spec import Spec
+
+
+@pytest.fixture(scope="module")
+def names() -> Namespace:
+    return Namespace([])
+
+
+def look_up(names: Namespace, path: str) -> list[int | None]:
+    """The inodes from the root on."""
+    inodes: list[int | None] = [ROOT]
+    for part in path.split("/"):
+        parent = inodes[-1]
+        assert parent is not None
+        inodes.append(names.lookup(parent, os.fsencode(part)))
+    return inodes
+
+
+@given(name=strategies.names(sidecars=False))
+def test_plain_files(name: str) -> None:
+    names = Namespace([])
+    inode = names.lookup(ROOT, name.encode())
+    assert inode is not None
+    assert inode & requests.PLAIN
+    assert inode < 2**63
+    assert names.resolve(inode) == File(Spec.parse(name), 0, 0)
+    assert names.name(inode) == name
+    assert names.parent(inode) == ROOT
+    assert Namespace([name]).lookup(ROOT, name.encode()) == inode
+    names.forget(inode, 1)
+    assert len(names) == 0
+
+
+@given(data=st.data())
+def test_trees_both_ways(data: st.DataObject) -> None:
+    names = Namespace([])
+    name = data.draw(strategies.tree_names())
+    content = oracle.parse(name)
+    file = data.draw(st.sampled_from([0, content.files - 1]) | st.integers(0, content.files - 1))
+    path = f"{name}/{oracle.tree_path(content, file)}"
+    inodes = look_up(names, path)
+    assert None not in inodes
+    assert len(set(inodes)) == len(inodes)
+    last = inodes[-1]
+    assert last is not None
+    found = names.resolve(last)
+    assert isinstance(found, File)
+    assert (found.spec, found.file) == (Spec.parse(name), file)
+    tree = inodes[1]
+    assert tree is not None
+    assert names.resolve(tree) == Directory(found.spec)
+    if content.per_directory is not None:
+        directory = inodes[2]
+        assert directory is not None
+        assert names.resolve(directory) == Directory(found.spec, file // content.per_directory)
+    # And back.
+    for parent, inode in itertools.pairwise(inodes):
+        assert inode is not None
+        assert names.parent(inode) == parent
+    # Where the parent's listing says.
+    parent = inodes[-2]
+    assert parent is not None
+    holder = names.resolve(parent)
+    assert isinstance(holder, Directory)
+    position = file % content.per_directory if content.per_directory else file
+    assert Listing(parent, holder).entry(position) == (os.fsencode(path.split("/")[-1]), last)
+
+
+@given(name=strategies.tree_names(), beyond=st.integers(0, 2**31 - 1))
+def test_numbers_that_no_file_has(name: str, beyond: int) -> None:
+    names = Namespace([])
+    tree = names.lookup(ROOT, name.encode())
+    assert tree is not None
+    spec = Spec.parse(name)
+    valid = beyond <= spec.files or 0 <= beyond - requests.DIRECTORIES < spec.directories
+    if valid:
+        names.resolve(tree + beyond)
+    else:
+        with pytest.raises(KeyError):
+            names.resolve(tree + beyond)
+    with pytest.raises(KeyError):
+        names.resolve(tree + (1 << requests.TREE_SHIFT))
+
+
+@given(name=strategies.hostile_names())
+@settings(max_examples=300)
+def test_what_is_no_name(name: str) -> None:
+    try:
+        exists = oracle.parse(name).sidecar is None
+    except oracle.BadName:
+        exists = False
+    names = Namespace([])
+    encoded = name.encode("utf-8", "surrogateescape")
+    assert (names.lookup(ROOT, encoded) is not None) == exists
+    assert len(names) == exists
+
+
+def test_nothing_is_in_a_file() -> None:
+    names = Namespace(["1K", "5x1K"])
+    (file, tree) = names.listed
+    for parent in (file, tree + 1, tree + 6, 12345, ROOT + 1):
+        with pytest.raises(KeyError):
+            names.lookup(parent, b"000000.bin")
+
+
+def test_listed_names_stay() -> None:
+    names = Namespace(["1K", "5x1K"])
+    assert list(names.listed.values()) == ["1K", "5x1K"]
+    for inode in names.listed:
+        assert names.is_listed(inode)
+        names.reference(inode)
+        names.forget(inode, 1)
+        names.resolve(inode)
+    assert len(names) == 2
+
+
+def test_forgotten_when_the_last_reference_goes() -> None:
+    names = Namespace([])
+    inode = names.lookup(ROOT, b"1K")
+    assert inode is not None
+    assert names.lookup(ROOT, b"1K") == inode
+    names.reference(inode)
+    names.forget(inode, 2)
+    names.resolve(inode)
+    names.forget(inode, 1)
+    with pytest.raises(KeyError):
+        names.resolve(inode)
+    # Must not raise, whatever the kernel says.
+    names.forget(inode, 1)
+    names.forget(0, 1)
+    names.forget(2**64 - 1, 2**63)
+
+
+def test_full() -> None:
+    names = Namespace(["1K"])
+    for size in range(namespace.KEPT - 2):
+        names.lookup(ROOT, f"{size}_c3".encode())
+    states = [names.full]
+    inode = names.lookup(ROOT, b"1K_c5")
+    assert inode is not None
+    states.append(names.full)
+    names.forget(inode, 1)
+    states.append(names.full)
+    assert states == [False, True, False]
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes of three values, so that names meet."""
+    real = namespace._inodes
+
+    def inodes(name: str, attempt: int) -> tuple[int, int]:
+        plain, tree = real(name, attempt)
+        few = 3 + attempt
+        return (
+            requests.PLAIN | plain % few,
+            (1 + (tree >> requests.TREE_SHIFT) % few) << requests.TREE_SHIFT,
+        )
+
+    monkeypatch.setattr(namespace, "_inodes", inodes)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_names_of_one_hash() -> None:
+    names = Namespace(["1K", "2K", "5x1K"])
+    texts = [f"{size}K" for size in range(40)] + [f"{size}x1K" for size in range(1, 40)]
+    inodes = {text: names.lookup(ROOT, text.encode()) for text in texts}
+    assert len(set(inodes.values())) == len(texts)
+    for text, inode in inodes.items():
+        assert inode is not None
+        assert names.lookup(ROOT, text.encode()) == inode
+        assert names.resolve(inode).spec == Spec.parse(text)
+        assert names.name(inode) == text
+    rows = {int(row[reads.INODE]): row for row in names.contents.rows[: len(texts)]}
+    assert set(rows) == set(inodes.values())
+    for text, inode in inodes.items():
+        assert inode is not None
+        assert int(rows[inode][reads.KEY]) == oracle.parse(text).key
+
+
+@pytest.mark.usefixtures("narrow")
+def test_forgetting_one_of_several_of_one_hash() -> None:
+    """The others are still found, under their own numbers, though the first place is free."""
+    texts = [f"{size}K" for size in range(12)]
+    names = Namespace([])
+    inodes = {text: names.lookup(ROOT, text.encode()) for text in texts}
+    for gone in texts:
+        inode = inodes[gone]
+        assert inode is not None
+        names.forget(inode, 1)
+        for text in texts:
+            if text != gone:
+                assert names.lookup(ROOT, text.encode()) == inodes[text]
+                found = inodes[text]
+                assert found is not None
+                names.forget(found, 1)
+                assert names.name(found) == text
+        again = names.lookup(ROOT, gone.encode())
+        assert again is not None
+        assert names.name(again) == gone
+        inodes[gone] = again
+
+
+class References(RuleBasedStateMachine):
+    """Lookups and forgets in any order, against a count of references."""
+
+    @initialize(listed=st.lists(st.sampled_from(["0", "1", "2x3"]), unique=True))
+    def start(self, listed: list[str]) -> None:
+        self.names = Namespace(listed)
+        self.listed = listed
+        self.references: dict[str, int] = {}
+        self.inodes: dict[str, int] = {}
+
+    @rule(name=st.sampled_from(["0", "1", "2", "3_c2", "2x3", "4x4_f2", "5x5"]))
+    def look_up(self, name: str) -> None:
+        inode = self.names.lookup(ROOT, name.encode())
+        assert inode is not None
+        assert self.inodes.setdefault(name, inode) == inode
+        self.references[name] = self.references.get(name, 0) + 1
+
+    @precondition(lambda self: any(self.references.values()))
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([n for n, count in self.references.items() if count]))
+        count = data.draw(st.integers(1, self.references[name]))
+        self.names.forget(self.inodes[name], count)
+        self.references[name] -= count
+
+    @invariant()
+    def only_what_is_known_is_kept(self) -> None:
+        known = {name for name, count in self.references.items() if count} | set(self.listed)
+        assert len(self.names) == len(known)
+        for name, inode in self.inodes.items():
+            if name in known:
+                assert self.names.name(inode) == name
+            else:
+                with pytest.raises(KeyError):
+                    self.names.resolve(inode)
+        kept = self.names.contents.rows[:20, reads.INODE]
+        assert int((kept != 0).sum()) == len(known)
+
+
+TestReferences = References.TestCase
+
+
+def spec(size: int = 1000) -> Spec:
+    return Spec.parse(str(size))
+
+
+def test_handles_of_a_row() -> None:
+    table = Contents()
+    index = table.add(77, Spec.parse("500x1K_d3_c2"))
+    for file in (0, 1, 499):
+        fh = table.handle(index, file)
+        assert 0 < fh < requests.CONTROL
+        row, found = table.resolve(fh)
+        assert found == file
+        content = oracle.parse("500x1K_d3_c2")
+        assert row[reads.SIZE] == content.size
+        assert row[reads.KEY] == content.key
+        assert row[reads.STRIDE] == content.units_per_file * content.unit
+        assert row[reads.PERIOD] == content.content_units * content.unit
+        assert row[reads.COMPRESS] == content.c_milli
+        assert row[reads.FILES] == content.files
+
+
+def bad(table: Contents, fh: int) -> None:
+    with pytest.raises(OSError, match="not open") as failed:
+        table.resolve(fh)
+    assert failed.value.errno == errno.EBADF
+
+
+def test_handles_that_are_none() -> None:
+    table = Contents()
+    index = table.add(77, Spec.parse("500x1K"))
+    good = table.handle(index, 0)
+    for fh in (0, 1, good + 500, good + (1 << requests.FILE_BITS), requests.CONTROL - 1):
+        bad(table, fh)
+    table.resolve(good)
+
+
+@given(fh=st.integers(0, requests.CONTROL - 1))
+def test_no_handle_of_an_empty_table(fh: int) -> None:
+    bad(EMPTY, fh)
+
+
+EMPTY = Contents()
+
+
+def test_a_row_used_again() -> None:
+    """Handles of before are not those of what took their row."""
+    table = Contents()
+    index = table.add(77, spec())
+    old = table.handle(index, 0)
+    table.remove(index)
+    bad(table, old)
+    assert table.add(88, spec(5)) == index
+    bad(table, old)
+    row, _ = table.resolve(table.handle(index, 0))
+    assert row[reads.SIZE] == 5
+
+
+def test_tags_start_over() -> None:
+    table = Contents()
+    index = table.add(1, spec())
+    table.rows[index, reads.TAG] = requests.TAGS
+    assert table.handle(index, (1 << requests.FILE_BITS) - 1) < requests.CONTROL
+    table.remove(index)
+    assert table.add(2, spec()) == index
+    assert table.rows[index, reads.TAG] == 1
+    table.resolve(table.handle(index, 0))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Contents:
+    monkeypatch.setattr(contents, "CAPACITY", 8)
+    return Contents()
+
+
+def test_full_table(small: Contents) -> None:
+    rows = [small.add(100 + i, spec(i)) for i in range(8)]
+    assert sorted(rows) == list(range(8))
+    for _ in range(2):
+        with pytest.raises(OSError, match="8 names") as failed:
+            small.add(200, spec())
+        assert failed.value.errno == errno.ENFILE
+    small.remove(rows[3])
+    small.remove(rows[5])
+    assert {small.add(301, spec()), small.add(302, spec())} == {rows[3], rows[5]}
+    with pytest.raises(OSError, match="8 names"):
+        small.add(303, spec())
+    for i in (0, 1, 2, 4, 6, 7):
+        assert small.resolve(small.handle(rows[i], 0))[0][reads.SIZE] == i
+
+
+def test_hints(small: Contents) -> None:
+    """The last of two of the same hash is found; the other after a refresh."""
+    one, other = 1 << requests.TREE_SHIFT, (1 << requests.TREE_SHIFT) ^ requests.HINTS << 40
+    assert requests.hint(one) != requests.hint(one + (1 << requests.TREE_SHIFT))
+    rows = {inode: small.add(inode, spec()) for inode in (one, other)}
+    for inode, row in rows.items():
+        small.refresh(row)
+        assert small.hints[requests.hint(inode)] == row
