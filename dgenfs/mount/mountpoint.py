@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 FSTYPE = "fuse.dgenfs"
 DEVICE = Path("/dev/fuse")
+DESCRIPTORS = 16  # that a mount opens, and some to spare for its end
 
 # umount(2)
 _MNT_DETACH = 2
@@ -104,6 +105,22 @@ def _check_machine() -> None:
         raise MountError(f"{DEVICE}: no permission to open it")
     if os.geteuid() != 0 and shutil.which("fusermount3") is None:
         raise MountError("fusermount3 is missing: install the package fuse3")
+    _check_descriptors()
+
+
+def _check_descriptors() -> None:
+    """Find out before there is a mount, which without descriptors could not be unmounted."""
+    opened: list[int] = []
+    try:
+        while len(opened) < DESCRIPTORS:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise MountError(
+            f"{error.strerror}: a mount needs {DESCRIPTORS}: raise the limit (ulimit -n)"
+        ) from error
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def detach(mountpoint: Path, mounted: Mounted | None) -> None:
