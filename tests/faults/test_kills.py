@@ -1,0 +1,103 @@
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from life.daemons import GONE, NAME, Clients, clients_of, environment_of, right, run, serving
+from mounting import DGENFS, Mount, eventually
+
+from dgenfs.mount.mountpoint import mounted_at
+
+# scripts/soak faults sets it.
+KILLS = int(os.environ.get("DGENFS_TEST_KILLS", "10"))
+AT_ONCE = 3  # seconds
+TREE = "100000x4K_f1000"
+OPTIONS = ((), ("--cache=64M",))
+# EIO: the kernel was copying the reply when the daemon was killed (Linux fs/fuse/dev.c).
+KILLED = (*GONE, "EIO")
+
+
+def load(mount: Mount, clients: Clients, number: int) -> list["subprocess.Popen[bytes]"]:
+    """Clients of every kind, which a mount that goes makes fail; returns those of commands."""
+    path = mount.path
+    commands = (
+        f"while find {path}/{TREE} -type f -exec head -c 1 {{}} + >{os.devnull}; do :; done",
+        f"while cat {path}/.stats {path}/.metrics >{os.devnull}; do :; done",
+        f"while cp {path}/64M_d1_c1.bin {os.devnull}; do :; done",
+        f"while stat {path}/$((n += 1))K >{os.devnull}; do :; done",
+        f"""while echo '{{"workers_per_node": 3}}' >{path}/.topology; do :; done""",
+    )
+    folder = path.with_name("clients")
+    return [
+        clients.run(folder / f"command-{number}-{i}", "sh", "-c", f"{command} 2>{os.devnull}")
+        for i, command in enumerate(commands)
+    ]
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    """No client hangs, and the next mount at the same place works, every time."""
+    source = random.Random()
+    killed = -signal.SIGKILL
+    with clients_of(tmp_path) as clients:
+        for number in range(KILLS):
+            options = OPTIONS[number % len(OPTIONS)]
+            with serving(tmp_path, NAME, TREE, *options, exit_code=killed) as mount:
+                commands = load(mount, clients, number)
+                readers = clients.start(mount.path / NAME, 4)
+                time.sleep(source.uniform(0, 0.5))
+                mount.process.kill()
+                for reader in readers:
+                    reader.failed(within=AT_ONCE, of=KILLED)
+                for command in commands:
+                    command.wait(AT_ONCE)
+        with serving(tmp_path, NAME) as mount:
+            right(mount.path / NAME)
+
+
+def test_killed_while_it_starts(tmp_path: Path) -> None:
+    path = tmp_path / "mnt"
+    path.mkdir()
+    for moment in range(6):
+        process = subprocess.Popen(
+            [DGENFS, "mount", "-f", str(path)], stderr=subprocess.DEVNULL, env=environment_of()
+        )
+        if moment < 3:
+            time.sleep(0.2 + 0.3 * moment)
+        else:
+            eventually(lambda: mounted_at(path) is not None)
+            time.sleep(0.01 * (moment - 3))
+        process.kill()
+        process.wait(AT_ONCE)
+        if mounted_at(path):
+            run("ls", path, seconds=AT_ONCE, code=2)
+    with serving(tmp_path, NAME) as mount:
+        right(mount.path / NAME)
+
+
+def test_clients_killed_by_the_thousand(tmp_path: Path) -> None:
+    with serving(tmp_path, NAME, "--cache=8M") as mount:
+        right(mount.path / NAME)
+        memory, threads = mount.rss(), len(mount.threads())
+        source = random.Random()
+        for _ in range(50):
+            readers = [
+                subprocess.Popen(
+                    ["dd", f"if={mount.path / NAME}", f"of={os.devnull}", f"bs={size}"],
+                    stderr=subprocess.DEVNULL,
+                )
+                for size in (512, 4096, 65_536, 1 << 20, 8 << 20) * 4
+            ]
+            time.sleep(source.uniform(0, 0.02))
+            for reader in readers:
+                reader.kill()
+            for reader in readers:
+                assert reader.wait(AT_ONCE) == -signal.SIGKILL
+        found = mount.settled()
+        assert found["open_handles"] == 0
+        assert found["read_errors"] == 0
+        assert found["refused_replies"] == 0
+        assert len(mount.threads()) == threads
+        assert mount.rss() < memory + (16 << 20)
+        right(mount.path / NAME)
