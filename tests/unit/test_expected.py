@@ -35,7 +35,7 @@ def names(draw: st.DrawFn) -> str:
     return f"{files}x{size}_d{dedup}_b{draw(st.sampled_from([4, 8, 16]))}K"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(names(), st.sampled_from([15, 16, 17, 18, 20]))
 def test_chunks_above_the_unit(name: str, power: int) -> None:
     chunk = 1 << power
