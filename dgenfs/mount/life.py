@@ -14,6 +14,7 @@ import trio
 
 from dgenfs import topology
 from dgenfs.kernels import requests
+from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.control import MetricsFile, StatsFile, TopologyFile
 from dgenfs.mount.mountpoint import MountError
@@ -187,10 +188,14 @@ def _mount(operations: Operations, path: Path, config: MountConfig) -> int:
         options.add("allow_other")
     before = fuse_descriptors()
     try:
-        pyfuse3.init(operations, str(path), options)
+        with libfuse_errors.captured() as lines:
+            pyfuse3.init(operations, str(path), options)
     except RuntimeError as error:
         given = ",".join(sorted(options))
-        raise MountError(f"{path}: cannot be mounted with {given}: {error}") from error
+        reason = "; ".join(lines) or error
+        raise MountError(f"{path}: cannot be mounted with {given}: {reason}") from error
+    for line in lines:
+        log.warning("%s", line)
     (session,) = fuse_descriptors() - before
     return session
 
