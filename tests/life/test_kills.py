@@ -9,10 +9,9 @@ from life.daemons import GONE, NAME, PLANES, clients_of, right, run, serving
 AT_ONCE = 2  # seconds
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_killed_idle(tmp_path: Path, plane: str) -> None:
+def test_killed_idle(tmp_path: Path) -> None:
     killed = -signal.SIGKILL
-    with serving(tmp_path, NAME, f"--data-plane={plane}", exit_code=killed) as mount:
+    with serving(tmp_path, NAME, exit_code=killed) as mount:
         mount.process.kill()
         mount.process.wait(AT_ONCE)
         assert is_mounted(mount.path)

@@ -1,0 +1,244 @@
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mounting import DGENFS, eventually, watched
+
+from dgenfs.mount.mountpoint import mounted_at
+from life.daemons import (
+    END_SECONDS,
+    NAME,
+    Done,
+    reference,
+    right,
+    run,
+    serving,
+    session_of,
+)
+
+NOBODY = 65534
+# As a user without rights; but Python may lie in root's own folder, which only this one opens.
+AS_NOBODY = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
+CLIENT_AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def mount(path: Path, *arguments: object, before: tuple[object, ...] = ()) -> Done:
+    return run(*before, DGENFS, "mount", path, *arguments, code=None)
+
+
+def refused(done: Done, message: str) -> None:
+    assert message in done.err, done
+    assert done.code in (1, 2), done
+    assert (done.out, done.err.count("\n")) == (b"", 1), done
+    assert done.err.startswith("dgenfs: "), done
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Path]:
+    """A directory that nothing is mounted on, before and after."""
+    path = tmp_path / "mnt"
+    path.mkdir()
+    yield path
+    found = mounted_at(path)
+    if found is not None:
+        run("umount", "-l", path)
+    assert found is None
+    assert list(path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder of nobody's that everybody reaches, for as long as this module."""
+    folder = Path(tempfile.mkdtemp(prefix="dgenfs-life-"))
+    os.chown(folder, NOBODY, NOBODY)
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_mountpoint_of_dgenfs_and_within(tmp_path: Path) -> None:
+    tree = "1000x1M_f10"
+    with serving(tmp_path, NAME, tree) as there:
+        refused(mount(there.path), "is mounted already: dgenfs umount")
+        refused(mount(there.path, "-f"), "is mounted already")
+        refused(mount(there.path / tree), "is not empty")
+        refused(mount(there.path / tree / "0003"), "is not empty")
+        refused(mount(there.path / NAME), "is not a directory")
+        right(there.path / NAME)
+
+
+def test_mountpoint_of_others(empty: Path) -> None:
+    run("mount", "-t", "tmpfs", "none", empty)
+    try:
+        refused(mount(empty), "a tmpfs file system is mounted there")
+        refused(run(DGENFS, "umount", empty, code=None), "no dgenfs is mounted there")
+    finally:
+        run("umount", empty)
+
+
+def test_mountpoint_missing(empty: Path) -> None:
+    for missing in (empty / "missing", empty / "missing" / "too"):
+        refused(mount(missing), "No such file or directory")
+    refused(run(DGENFS, "umount", empty / "missing", code=None), "no dgenfs is mounted there")
+
+
+def test_mountpoint_not_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    refused(mount(tmp_path / "file"), "is not a directory")
+    refused(mount(tmp_path / "file" / "within"), "Not a directory")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_mountpoint_not_empty(tmp_path: Path) -> None:
+    (tmp_path / ".hidden").touch()
+    refused(mount(tmp_path), "is not empty")
+
+
+def test_umount_where_nothing_is_mounted(empty: Path) -> None:
+    refused(run(DGENFS, "umount", empty, code=None), "no dgenfs is mounted there")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["10G-d4"], "10G_d4_c1.bin"),
+        (["1G.sha256", "-f"], "checksum"),
+        (["-o", "bogus"], "unknown option(s): `-o bogus'"),
+        (["-o", "bogus", "-f"], "unknown option(s): `-o bogus'"),
+        (["--cache", "lots"], "'lots'"),
+        (["--cache", "17T"], "16 TiB"),
+        (["--log-file", "none/log"], "none/log: No such file or directory"),
+    ],
+)
+def test_bad_arguments(empty: Path, arguments: list[str], message: str) -> None:
+    refused(mount(empty, *arguments), message)
+
+
+@pytest.mark.parametrize("where", [(), ("-f",)])
+def test_no_device(empty: Path, where: tuple[str, ...]) -> None:
+    script = 'mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; exec "$@"'
+    done = mount(empty, *where, before=("unshare", "-m", "sh", "-ec", script, "sh"))
+    refused(done, "/dev/fuse is missing")
+
+
+def test_something_else_for_a_device(empty: Path) -> None:
+    script = 'mount --bind /dev/null /dev/fuse; exec "$@"'
+    done = mount(empty, before=("unshare", "-m", "sh", "-ec", script, "sh"))
+    refused(done, "cannot be mounted")
+
+
+def nobody_in(folder: Path, *more: str) -> tuple[str, ...]:
+    """What runs a command as nobody, with a place for compiled code in ``folder``."""
+    return (*AS_NOBODY, "env", f"NUMBA_CACHE_DIR={folder / 'numba'}", *more)
+
+
+def with_device(folder: Path) -> tuple[str, ...]:
+    """What runs a command in a mount namespace where anybody may open /dev/fuse."""
+    script = """
+        [ -c "$1" ] || mknod "$1" c 10 229
+        chmod 666 "$1"
+        mount --bind "$1" /dev/fuse
+        shift
+        exec "$@"
+    """
+    return ("unshare", "-m", "sh", "-ec", script, "sh", str(folder / "fuse"))
+
+
+def test_no_permission(open_folder: Path, tmp_path: Path) -> None:
+    path = open_folder / "forbidden"
+    path.mkdir()
+    os.chown(path, NOBODY, NOBODY)
+    script = 'cp -a /dev/fuse "$1"; chmod 600 "$1"; mount --bind "$1" /dev/fuse; shift; exec "$@"'
+    before = ("unshare", "-m", "sh", "-ec", script, "sh", tmp_path / "fuse")
+    done = mount(path, before=(*before, *nobody_in(open_folder)))
+    refused(done, "/dev/fuse: no permission")
+    assert mounted_at(path) is None
+
+
+def test_no_fusermount3(open_folder: Path) -> None:
+    path = open_folder / "without"
+    path.mkdir()
+    os.chown(path, NOBODY, NOBODY)
+    before = (*with_device(open_folder), *nobody_in(open_folder, "PATH=/nonexistent"))
+    refused(mount(path, before=before), "fusermount3 is missing")
+
+
+def test_mountpoint_of_somebody_else(open_folder: Path) -> None:
+    path = open_folder / "roots"
+    path.mkdir()
+    done = mount(path, before=(*with_device(open_folder), *nobody_in(open_folder)))
+    refused(done, f"user has no write access to mountpoint {path}")
+
+
+@pytest.mark.parametrize("ending", ["SIGTERM", "fusermount3 -u", "dgenfs umount", "lazy", "busy"])
+def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, ending: str) -> None:
+    path, log = open_folder / f"mnt-{ending.replace(' ', '-')}", tmp_path / "log"
+    path.mkdir()
+    os.chown(path, NOBODY, NOBODY)
+    command = (
+        *with_device(open_folder),
+        *nobody_in(open_folder),
+        DGENFS,
+        "mount",
+        "-f",
+        path,
+        NAME,
+    )
+    with log.open("wb") as file:
+        daemon = subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env={**os.environ, "DGENFS_LOG": "info"},
+        )
+    with watched(daemon.pid, path, 60):
+        try:
+            mounts = Path(f"/proc/{daemon.pid}/mountinfo")
+            eventually(lambda: f" {path} " in mounts.read_text() or daemon.poll() is not None, 50)
+            assert daemon.poll() is None, log.read_text()
+            inside = ("nsenter", "-m", "-t", daemon.pid)
+            holder = subprocess.Popen([*map(str, inside), "sleep", "60"])
+            mounts = Path(f"/proc/{holder.pid}/mountinfo")
+            file_path = path / NAME
+            head = ("head", f"-c{1 << 20}", file_path)
+            assert run(*inside, *CLIENT_AS_NOBODY, *head).out == reference()[: 1 << 20]
+            denied = run(*inside, *head, code=1)
+            assert "Permission denied" in denied.err  # root, without --allow-other
+            assert b"nobody" in run(*inside, *CLIENT_AS_NOBODY, "stat", "-c%U", file_path).out
+            as_nobody = (*inside, *nobody_in(open_folder))
+            if ending == "SIGTERM":
+                daemon.terminate()
+            elif ending == "fusermount3 -u":
+                run(*as_nobody, "fusermount3", "-u", path)
+            elif ending == "dgenfs umount":
+                run(*as_nobody, DGENFS, "umount", path)
+            elif ending == "lazy":
+                run(*as_nobody, "fusermount3", "-uz", path)
+            else:
+                client = subprocess.Popen(
+                    [*map(str, inside), *CLIENT_AS_NOBODY, "cat", str(file_path)],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+                busy = run(*as_nobody, DGENFS, "umount", path, code=1)
+                assert "busy" in busy.err
+                daemon.send_signal(signal.SIGINT)
+                assert client.wait(END_SECONDS) == 1
+            assert daemon.wait(END_SECONDS) == 0, log.read_text()
+            assert session_of(daemon.pid) == []
+            assert f" {path} " not in mounts.read_text()
+            assert "ERROR" not in log.read_text()
+        finally:
+            for process in (daemon, holder):
+                process.kill()
+                process.wait(END_SECONDS)
