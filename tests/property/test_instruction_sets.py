@@ -13,7 +13,7 @@ import pytest
 from llvmlite import binding
 from vectors import VECTORS
 
-# What Numba compiles for: the feature that the processor must have, the widest registers of the code.
+# What Numba compiles for: the feature that the processor must have, the widest registers used.
 # NUMBA_CPU_FEATURES adds to what is compiled for, so it stays empty.
 PROCESSORS = {
     "x86-64": ("sse2", "xmm"),
