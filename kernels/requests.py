@@ -47,6 +47,7 @@ READ_REQUEST = 80  # bytes: struct fuse_in_header, struct fuse_read_in
 HEADER = 40  # bytes of struct fuse_in_header
 FH_END = 48  # bytes of a request up to its handle, in OPEN up to its flags
 XATTR_NAME = 48  # bytes of a GETXATTR before the name
+USER_LENGTH = 5  # bytes of "user."
 REPLY_HEADER = 16  # bytes of struct fuse_out_header
 ENTRY_WORDS = 16  # of struct fuse_entry_out
 ENTRY_NODEID = 0
@@ -102,7 +103,7 @@ _SLICE_WORDS = SLICES // 8
 _TIME_WORDS = TIME // 8
 _DATA_WORDS = DATA // 8
 _USER = np.uint64(int.from_bytes(b"user.", "little"))
-_USER_MASK = np.uint64((1 << 40) - 1)
+_USER_MASK = np.uint64((1 << 8 * USER_LENGTH) - 1)
 
 
 @kernel(types.int64(types.uint64))
@@ -405,7 +406,7 @@ def serve(fuse, control, stop, open_flags, entry, hints, contents, cache, scratc
             counters[REQUESTS + LOOKUP] += _ONE
         elif (
             opcode == np.uint64(GETXATTR)
-            and received > XATTR_NAME
+            and received >= XATTR_NAME + USER_LENGTH
             and words[XATTR_NAME // 8] & _USER_MASK != _USER
         ):
             # Only `user.` attributes are ours; ls asks for two others of each file.
