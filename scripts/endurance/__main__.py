@@ -28,7 +28,9 @@ def faults(
 ) -> None:
     """Kill the daemon at random moments under load, and mount again."""
     command = [sys.executable, "-m", "pytest", "tests/faults", "-k", "killed_at_random", "-q"]
-    done = subprocess.run(command, env={**os.environ, "DGENFS_TEST_KILLS": str(kills)}, check=False)
+    options = ["-o", "faulthandler_timeout=0"]  # it takes as long as it was asked to
+    environment = {**os.environ, "DGENFS_TEST_KILLS": str(kills)}
+    done = subprocess.run([*command, *options], env=environment, check=False)
     raise typer.Exit(done.returncode)
 
 
