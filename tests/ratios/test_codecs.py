@@ -47,7 +47,7 @@ def test_zstd(compress: float, chunk: int, level: int) -> None:
 @pytest.mark.parametrize("compress", RATIOS)
 def test_deflate(compress: float, chunk: int, level: int) -> None:
     off = deviation(lambda data: zlib.compress(data, level), compress, chunk)
-    # The page promises nothing for deflate. Its Huffman tables weigh on a chunk of 4 KiB that shrinks
-    # to 1: 6.8 % at c = 4, level 1. The allowance is set from what was measured, not from theory.
+    # The page promises nothing for deflate. Its Huffman tables weigh on a chunk of 4 KiB that
+    # shrinks to 1: 6.8 % at c = 4, level 1. The allowance is set from what was measured.
     tables = 40 * compress / chunk * 100
     assert abs(off) <= tolerance(compress) + tables
