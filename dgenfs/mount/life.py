@@ -83,7 +83,12 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     stats = Stats(workers, counters)
     files = (TopologyFile(workers), StatsFile(stats), MetricsFile(stats))
     operations = Operations(
-        namespace, files, Reader(workers, counters), counters, cached=config.cached
+        namespace,
+        files,
+        Reader(workers, counters),
+        counters,
+        cached=config.cached,
+        mountpoint=path,
     )
     signal.signal(KICK, lambda *_: None)
     # From here on nothing but the loop ends the process, which would leave a dead mount: signals

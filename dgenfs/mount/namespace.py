@@ -9,9 +9,9 @@ same in every mount and a tree of 10^9 files needs no memory:
     31 bits of the name's hash * 2^31 + n    in a tree: the tree itself for n = 0, its file i for
                                              n = i + 1, its directory i for n = 2^30 + i
 
-Only names of the root are kept: those listed, and others while the kernel knows their inode. Beyond
-KEPT of them the kernel is told to forget an entry as soon as nobody uses it, so a million lookups
-of distinct names leave nothing.
+Only names of the root are kept: those listed, and others while the kernel knows their inode. After
+each KEPT new ones the kernel should be made to forget those that nobody uses, so that a million
+lookups of distinct names leave nothing.
 """
 
 import functools
@@ -73,6 +73,7 @@ class Namespace:
     Attributes:
         contents: what they contain.
         listed: names that the root's listing shows, by inode.
+        added: names not known before that were looked up; for the caller to set back.
     """
 
     def __init__(self, listed: Iterable[str]) -> None:
@@ -84,6 +85,7 @@ class Namespace:
         self.contents = Contents()
         self._names: dict[int, _Name] = {}
         self._attempts = 1  # most that a name needed; it keeps its number when others are forgotten
+        self.added = 0
         self.listed: dict[int, str] = {}
         for text in listed:
             inode = self._add(text, 1)
@@ -92,15 +94,6 @@ class Namespace:
     def __len__(self) -> int:
         """Return the number of names that are kept."""
         return len(self._names)
-
-    @property
-    def full(self) -> bool:
-        """Whether the kernel should forget unlisted names at once."""
-        return len(self._names) >= KEPT
-
-    def is_listed(self, inode: int) -> bool:
-        """Return whether an inode of the root's is listed."""
-        return inode in self.listed
 
     def lookup(self, parent: int, name: bytes) -> int | None:
         """Return the inode of a name in a directory, None if there is none; counts as a reference.
@@ -185,6 +178,7 @@ class Namespace:
         self._attempts = max(self._attempts, attempt + 1)
         row = self.contents.add(inode, spec)
         self._names[inode] = _Name(name, row, listed + references)
+        self.added += 1
         return inode
 
     def parent(self, inode: int) -> int:

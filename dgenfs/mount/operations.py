@@ -11,10 +11,12 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pyfuse3
+import trio
 from numpy.typing import NDArray
 from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, InodeT, RequestContext
 
@@ -22,7 +24,8 @@ from dgenfs.kernels import requests
 from dgenfs.layout import FORMAT
 from dgenfs.logs import TRACE
 from dgenfs.mount.control import ControlFile
-from dgenfs.mount.namespace import ROOT, Directory, File, Listing, Namespace
+from dgenfs.mount.entries import drop_entries
+from dgenfs.mount.namespace import KEPT, ROOT, Directory, File, Listing, Namespace
 from dgenfs.mount.protocol import Opcode
 from dgenfs.mount.reader import Reader
 
@@ -99,6 +102,7 @@ class Operations(pyfuse3.Operations):
         counters: NDArray[np.uint64],
         *,
         cached: bool,
+        mountpoint: Path,
     ) -> None:
         """Serve ``namespace`` and, beside it in the root, control files.
 
@@ -108,6 +112,7 @@ class Operations(pyfuse3.Operations):
             reader: what reads data files here.
             counters: uint64[COUNTERS], see kernels.requests.
             cached: whether the kernel keeps pages of data files.
+            mountpoint: where this is mounted.
         """
         super().__init__()
         self._namespace = namespace
@@ -115,6 +120,7 @@ class Operations(pyfuse3.Operations):
         self._control_inodes = {file.name: inode for inode, file in self._control.items()}
         self._reader = reader
         self._cached = cached
+        self._mountpoint = mountpoint
         self._open_control: dict[int, tuple[ControlFile, bytes]] = {}
         self._next_control = requests.CONTROL
         self._uid, self._gid = os.getuid(), os.getgid()
@@ -133,7 +139,18 @@ class Operations(pyfuse3.Operations):
             raise pyfuse3.FUSEError(errno.ESTALE) from None
         if inode is None:
             raise pyfuse3.FUSEError(errno.ENOENT)
+        if self._namespace.added >= KEPT:
+            self._namespace.added = 0
+            trio.lowlevel.spawn_system_task(self._drop_entries)
         return self._attributes(inode)
+
+    async def _drop_entries(self) -> None:
+        """Make the kernel forget names that nobody uses; must not raise."""
+        try:
+            # In a thread: the kernel may want something of us meanwhile.
+            await trio.to_thread.run_sync(drop_entries, self._mountpoint)
+        except OSError as error:
+            log.info("%s: names looked up stay in memory: %s", self._mountpoint, error.strerror)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Take the kernel's references back; must not raise."""
@@ -184,8 +201,6 @@ class Operations(pyfuse3.Operations):
             entry.st_nlink = 2
             return entry
         node = self._node(inode)
-        if self._namespace.full and not self._namespace.is_listed(inode):
-            entry.entry_timeout = 0 if self._namespace.parent(inode) == ROOT else FOREVER
         if isinstance(node, Directory):
             entry.st_mode = pyfuse3.ModeT(stat.S_IFDIR | 0o755)
             entry.st_nlink = 2

@@ -1,11 +1,13 @@
 """Mountpoints with odd characters, found without asking what is mounted there."""
 
+import errno
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dgenfs.mount.entries import drop_entries
 from dgenfs.mount.mountpoint import FSTYPE, MountError, mounted_at, prepare
 
 NAMES = [
@@ -53,6 +55,22 @@ def test_nothing_there(folder: Path) -> None:
     assert mounted_at(folder) is None
     assert mounted_at(folder / "missing") is None
     assert prepare(folder) == folder
+
+
+def test_entries_of_what_is_mounted_are_dropped(tmpfs: Path) -> None:
+    (tmpfs / "file").write_text("stays")
+    drop_entries(tmpfs)
+    assert (tmpfs / "file").read_text() == "stays"
+
+
+@pytest.mark.parametrize(("name", "number"), [("folder", errno.EINVAL), ("none", errno.ENOENT)])
+def test_entries_of_nothing_mounted(tmp_path: Path, name: str, number: int) -> None:
+    (tmp_path / "folder").mkdir()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(OSError, match=r".") as failed:
+        drop_entries(tmp_path / name)
+    assert failed.value.errno == number
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_topmost_of_several(tmpfs: Path) -> None:

@@ -124,7 +124,6 @@ def test_listed_names_stay() -> None:
     names = Namespace(["1K", "5x1K"])
     assert list(names.listed.values()) == ["1K", "5x1K"]
     for inode in names.listed:
-        assert names.is_listed(inode)
         names.reference(inode)
         names.forget(inode, 1)
         names.resolve(inode)
@@ -148,17 +147,12 @@ def test_forgotten_when_the_last_reference_goes() -> None:
     names.forget(2**64 - 1, 2**63)
 
 
-def test_full() -> None:
+def test_names_added_are_counted() -> None:
     names = Namespace(["1K"])
-    for size in range(namespace.KEPT - 2):
-        names.lookup(ROOT, f"{size}_c3".encode())
-    states = [names.full]
-    inode = names.lookup(ROOT, b"1K_c5")
-    assert inode is not None
-    states.append(names.full)
-    names.forget(inode, 1)
-    states.append(names.full)
-    assert states == [False, True, False]
+    names.added = 0
+    for name in ("1K", "2K", "2K", "3K"):
+        names.lookup(ROOT, name.encode())
+    assert names.added == 2
 
 
 @pytest.fixture
