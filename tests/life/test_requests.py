@@ -1,0 +1,63 @@
+import errno
+import os
+import struct
+import sys
+from pathlib import Path
+
+from dgenfs.kernels import requests
+from dgenfs.mount.namespace import ROOT, Namespace
+from life.daemons import environment_of, run
+from life.fuzz_requests import Fuzzer, Loop
+
+GETATTR = 3
+REQUESTS = int(os.environ.get("DGENFS_FUZZ_REQUESTS", "200000"))
+
+
+def fuzz(count: int, seed: int, *variables: str) -> None:
+    """Run the fuzzer in a process of its own, whose crash is then no more than a failure."""
+    command = (sys.executable, "-X", "faulthandler", "-m", "life.fuzz_requests")
+    path = f"PYTHONPATH={environment_of()['PYTHONPATH']}"
+    options = (f"--count={count}", f"--seed={seed}")
+    done = run("env", path, *variables, *command, *options, seconds=60 + count / 1000)
+    assert done.out.startswith(f"{count} requests".encode()), done
+
+
+def test_random_requests() -> None:
+    fuzz(REQUESTS, seed=os.getpid())
+
+
+def test_random_requests_with_bounds_checked(tmp_path: Path) -> None:
+    fuzz(REQUESTS // 10, os.getpid(), "NUMBA_BOUNDSCHECK=1", f"NUMBA_CACHE_DIR={tmp_path}")
+
+
+def read_request(unique: int, fh: int, offset: int, size: int) -> bytes:
+    header = struct.pack("<IIQQ16x", 80, requests.READ, unique, 0)
+    return header + struct.pack("<QQI20x", fh, offset, size)
+
+
+def getattr_request(unique: int) -> bytes:
+    return struct.pack("<IIQQ16x16x", 56, GETATTR, unique, ROOT)
+
+
+def test_a_reply_that_is_not_taken_is_an_error() -> None:
+    """A reply too long for the socket stands for one that the kernel refuses."""
+    fuzzer = Fuzzer(seed=1, workers=1)
+    loop = fuzzer.loop
+    fh = fuzzer.handle_of("9M-1_c1.5_b4K")
+    loop.limit_replies(64 << 10)
+    loop.kernel.send(read_request(22, fh, 0, 1 << 20))
+    assert loop.kernel.recv(1 << 20) == struct.pack("<IiQ", 16, -errno.EIO, 22)
+    loop.kernel.send(read_request(24, fh, 5, 1000))
+    assert len(loop.kernel.recv(1 << 20)) == 1016
+    assert int(loop.counters[0][requests.REFUSED]) == 1
+    loop.close()
+    assert loop.ends == [0]
+
+
+def test_without_a_control_plane_a_worker_ends_and_says_whose_request_is_left() -> None:
+    loop = Loop(Namespace(["1M"]), 1)
+    loop.control.close()
+    loop.kernel.send(getattr_request(77))
+    loop.close()
+    assert loop.ends == [errno.EPIPE]
+    assert int(loop.counters[0][requests.BUSY_WITH]) == 77
