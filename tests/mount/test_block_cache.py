@@ -109,7 +109,7 @@ class Lru(RuleBasedStateMachine):
 
 
 TestLru = Lru.TestCase
-TestLru.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestLru.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,29 @@ BLOCK = 4 << 20
 REFUSED = r"WARNING dgenfs.mount.control .*nothing was changed"
 
 
-@pytest.fixture(params=["compiled", "pyfuse3"])
-def mount(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mount]:
+@pytest.fixture(scope="module", params=["compiled", "pyfuse3"])
+def used(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mount]:
     options = ["--data-plane", request.param, "--cache", "8M"]
-    with mounted(tmp_path, "1T", options=options) as mount:
+    with mounted(tmp_path_factory.mktemp("control"), "1T", options=options, limit=240) as mount:
         yield mount
+
+
+@pytest.fixture
+def mount(used: Mount) -> Mount:
+    """With new workers and an empty cache, as if nothing had been done before."""
+    write(
+        used.path / ".topology",
+        json.dumps({"workers_per_node": 2, "cache_bytes": 8 << 20}).encode(),
+    )
+    return used
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mount]:
-    """A mount for tests that leave it as it was."""
-    with mounted(tmp_path_factory.mktemp("control"), "1T", options=["--cache", "8M"]) as mount:
+    """For tests of what both planes have in common."""
+    with mounted(tmp_path_factory.mktemp("shared"), "1T", options=["--cache", "8M"]) as mount:
         mount.expected_log.append(REFUSED)
         yield mount
 
