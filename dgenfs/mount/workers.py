@@ -216,6 +216,8 @@ class Workers:
                 log.exception("%s: failed", worker.name)
                 number, reason = 0, "see above"
             if self._stop[0]:
+                # Only one that could not be passed on, as the control plane was too far behind.
+                self._fail_request(worker)
                 break
             if number in _DISCONNECTED:
                 self._on_disconnect()

@@ -1,0 +1,115 @@
+"""Worker threads on sockets that stand in for the kernel and for the control plane."""
+
+import errno
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from mounting import eventually
+
+from dgenfs.kernels import requests
+from dgenfs.mount.contents import Contents
+from dgenfs.mount.protocol import Opcode
+from dgenfs.mount.workers import KICK, Workers
+from dgenfs.topology import Node, Topology
+
+UNIQUE = 0x8000_0000_0000_0002
+
+
+@pytest.fixture(autouse=True)
+def _kick() -> Iterator[None]:
+    before = signal.signal(KICK, lambda *_: None)
+    yield
+    signal.signal(KICK, before)
+
+
+@pytest.fixture
+def sockets() -> Iterator[list[socket.socket]]:
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+    found = [end for pair in pairs for end in pair]
+    for end in found:
+        end.settimeout(10)
+    yield found
+    for end in found:
+        end.close()
+
+
+def started(sockets: list[socket.socket], threads: int) -> Workers:
+    _, device, control, _ = sockets
+    for end in (device, control):
+        end.setblocking(True)
+    workers = Workers(Contents(), Topology((Node(0, (0,), 0),)), threads, 0)
+    entry = np.zeros(requests.ENTRY_WORDS, np.uint64)
+    workers.connect(device.fileno(), control.fileno(), 0, entry, lambda: None)
+    return workers
+
+
+def request(opcode: int, unique: int, payload: bytes = b"") -> bytes:
+    return struct.pack("<IIQQ16x", 40 + len(payload), opcode, unique, 1) + payload
+
+
+def test_what_is_not_theirs_is_passed_on(sockets: list[socket.socket]) -> None:
+    kernel, _, _, plane = sockets
+    workers = started(sockets, 2)
+    try:
+        for opcode in (Opcode.LOOKUP, Opcode.GETATTR, Opcode.STATFS, 4711):
+            message = request(opcode, UNIQUE, b"name\0")
+            kernel.send(message)
+            assert plane.recv(1 << 16) == message
+    finally:
+        workers.stop()
+
+
+def test_a_handle_that_is_none(sockets: list[socket.socket]) -> None:
+    kernel, *_ = sockets
+    workers = started(sockets, 1)
+    try:
+        for fh in (0, 1 << 30, requests.CONTROL - 1):
+            payload = struct.pack("<QQII16x", fh, 0, 4096, 0)
+            kernel.send(request(Opcode.READ, UNIQUE, payload))
+            assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.EBADF, UNIQUE)
+        kernel.send(request(Opcode.READ, UNIQUE))
+        assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.EINVAL, UNIQUE)
+    finally:
+        workers.stop()
+
+
+def test_stopped_with_a_request_that_cannot_be_passed_on(sockets: list[socket.socket]) -> None:
+    """Its client gets an error, where it would wait for ever."""
+    kernel, _, control, _ = sockets
+    control.setblocking(False)
+    with suppress(BlockingIOError):
+        while control.send(bytes(1000)):
+            pass
+    workers = started(sockets, 1)
+    kernel.send(request(Opcode.LOOKUP, UNIQUE, b"1G\0"))
+    (worker,) = workers.nodes[0].workers
+    eventually(lambda: int(worker.counters[requests.BUSY_WITH]) == UNIQUE)
+    workers.stop()
+    assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.EIO, UNIQUE)
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+def test_stopped_and_started_again(sockets: list[socket.socket], threads: int) -> None:
+    """Requests that nobody has read wait; counters go on."""
+    kernel, _, _, plane = sockets
+    workers = started(sockets, threads)
+    try:
+        for turn in range(1, 6):
+            kernel.send(request(Opcode.FLUSH, UNIQUE))
+            assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.ENOSYS, UNIQUE)
+            workers.retune(threads, None)
+            assert int(workers.counters()[requests.FLUSH]) == turn
+            assert len(workers.nodes[0].workers) == threads
+            kernel.send(request(Opcode.STATFS, UNIQUE))
+            assert plane.recv(1 << 16) == request(Opcode.STATFS, UNIQUE)
+    finally:
+        workers.stop()
+    kernel.send(request(Opcode.STATFS, UNIQUE))
+    plane.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        plane.recv(1 << 16)
