@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import pyfuse3
@@ -10,7 +11,7 @@ import trio
 
 from dgenfs.kernels import requests
 from dgenfs.kernels.cache import BLOCK, EXTENT
-from dgenfs.mount.stats import Stats, cache_stats
+from dgenfs.mount.stats import cache_stats
 from dgenfs.mount.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -36,38 +37,19 @@ class ControlFile(Protocol):
         """Take what was written at once; FUSEError if it is nothing to take."""
 
 
-class StatsFile:
-    """Counters as JSON."""
+class ReportFile:
+    """A file that only says something."""
 
-    name = b".stats"
     mode = 0o444
 
-    def __init__(self, stats: Stats) -> None:
-        """Show ``stats``."""
-        self._stats = stats
+    def __init__(self, name: bytes, report: Callable[[], bytes]) -> None:
+        """Show what ``report`` returns."""
+        self.name = name
+        self._report = report
 
     def read(self) -> bytes:
-        """Return JSON."""
-        return _json(self._stats.collect())
-
-    async def write(self, _data: bytes) -> None:
-        """Refuse."""
-        raise pyfuse3.FUSEError(errno.EROFS)
-
-
-class MetricsFile:
-    """The same counters in Prometheus text."""
-
-    name = b".metrics"
-    mode = 0o444
-
-    def __init__(self, stats: Stats) -> None:
-        """Show ``stats``."""
-        self._stats = stats
-
-    def read(self) -> bytes:
-        """Return Prometheus text."""
-        return self._stats.prometheus()
+        """Return the report."""
+        return self._report()
 
     async def write(self, _data: bytes) -> None:
         """Refuse."""
@@ -109,7 +91,7 @@ class TopologyFile:
                     ],
                 }
             )
-        return _json(
+        return as_json(
             {
                 "workers_per_node": workers.workers_per_node,
                 "cache_bytes": workers.cache_bytes,
@@ -148,5 +130,6 @@ def _settings(data: bytes) -> dict[str, int | None]:
     return {name: values.get(name) for name in _SETTINGS}
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """Return what json.dumps takes as a control file's content."""
     return json.dumps(value, indent=2).encode() + b"\n"

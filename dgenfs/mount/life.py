@@ -16,7 +16,7 @@ from dgenfs import topology
 from dgenfs.kernels import requests
 from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
-from dgenfs.mount.control import MetricsFile, StatsFile, TopologyFile
+from dgenfs.mount.control import ReportFile, TopologyFile, as_json
 from dgenfs.mount.mountpoint import MountError
 from dgenfs.mount.namespace import Namespace
 from dgenfs.mount.operations import Operations, entry_of_a_file, open_flags
@@ -81,7 +81,11 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     )
     counters = np.zeros(requests.COUNTERS, np.uint64)
     stats = Stats(workers, counters)
-    files = (TopologyFile(workers), StatsFile(stats), MetricsFile(stats))
+    files = (
+        TopologyFile(workers),
+        ReportFile(b".stats", lambda: as_json(stats.collect())),
+        ReportFile(b".metrics", stats.prometheus),
+    )
     operations = Operations(
         namespace,
         files,
