@@ -42,6 +42,7 @@ def serving(
     expected_log: Sequence[str] = (),
     exit_code: int = 0,
     environment: Mapping[str, str] | None = None,
+    limit: int = LIMIT,
 ) -> Iterator[Mount]:
     """Mount in the foreground; at the end unmount if need be, and check exit code and log.
 
@@ -52,6 +53,7 @@ def serving(
         expected_log: see Mount.
         exit_code: see Mount.
         environment: added to that of the tests.
+        limit: seconds after which it is killed.
     """
     path = folder / "mnt"
     with suppress(FileExistsError):  # a dead one's
@@ -67,7 +69,7 @@ def serving(
             env=environment_of(environment),
         )
     mount = Mount(path, process, log_path, exit_code, list(expected_log))
-    with watched(process.pid, path, LIMIT):
+    with watched(process.pid, path, limit):
         try:
             eventually(lambda: answers(path) or process.poll() is not None, 30)
             assert process.poll() is None, mount.log

@@ -116,9 +116,8 @@ def test_ending_of_a_busy_mount(tmp_path: Path, ending: str, plane: str) -> None
         ended(mount)
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_a_signal_ends_a_mount_with_open_files(tmp_path: Path, plane: str) -> None:
-    with serving(tmp_path, NAME, f"--data-plane={plane}") as mount:
+def test_a_signal_ends_a_mount_with_open_files(tmp_path: Path) -> None:
+    with serving(tmp_path, NAME) as mount:
         files = [os.open(mount.path / NAME, os.O_RDONLY) for _ in range(20)]
         mount.process.terminate()
         ended(mount)
@@ -187,11 +186,3 @@ def test_ending_twice(tmp_path: Path) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             mount.process.send_signal(number)
         ended(mount)
-
-
-def test_other_signals_end_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME) as mount:
-        for number in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGCHLD, signal.SIGWINCH):
-            for task in Path(f"/proc/{mount.pid}/task").iterdir():
-                os.kill(int(task.name), number)
-        right(mount.path / NAME)

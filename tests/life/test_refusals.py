@@ -69,7 +69,6 @@ def test_mountpoint_of_dgenfs_and_within(tmp_path: Path) -> None:
     with serving(tmp_path, NAME, tree) as there:
         refused(mount(there.path), "is mounted already: dgenfs umount")
         refused(mount(there.path, "-f"), "is mounted already")
-        refused(mount(there.path / tree), "is not empty")
         refused(mount(there.path / tree / "0003"), "is not empty")
         refused(mount(there.path / NAME), "is not a directory")
         right(there.path / NAME)
@@ -93,7 +92,6 @@ def test_mountpoint_missing(empty: Path) -> None:
 def test_mountpoint_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     refused(mount(tmp_path / "file"), "is not a directory")
-    refused(mount(tmp_path / "file" / "within"), "Not a directory")
     assert (tmp_path / "file").read_text() == "precious"
 
 
@@ -112,7 +110,6 @@ def test_umount_where_nothing_is_mounted(empty: Path) -> None:
         (["10G-d4"], "10G_d4_c1.bin"),
         (["1G.sha256", "-f"], "checksum"),
         (["-o", "bogus"], "unknown option(s): `-o bogus'"),
-        (["-o", "bogus", "-f"], "unknown option(s): `-o bogus'"),
         (["--cache", "lots"], "'lots'"),
         (["--cache", "17T"], "16 TiB"),
         (["--log-file", "none/log"], "none/log: No such file or directory"),
@@ -178,7 +175,7 @@ def test_mountpoint_of_somebody_else(open_folder: Path) -> None:
     refused(done, f"user has no write access to mountpoint {path}")
 
 
-@pytest.mark.parametrize("ending", ["SIGTERM", "fusermount3 -u", "dgenfs umount", "lazy", "busy"])
+@pytest.mark.parametrize("ending", ["SIGTERM", "fusermount3 -u", "dgenfs umount", "busy"])
 def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, ending: str) -> None:
     path, log = open_folder / f"mnt-{ending.replace(' ', '-')}", tmp_path / "log"
     path.mkdir()
@@ -222,8 +219,6 @@ def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, endin
                 run(*as_nobody, "fusermount3", "-u", path)
             elif ending == "dgenfs umount":
                 run(*as_nobody, DGENFS, "umount", path)
-            elif ending == "lazy":
-                run(*as_nobody, "fusermount3", "-uz", path)
             else:
                 client = subprocess.Popen(
                     [*map(str, inside), *CLIENT_AS_NOBODY, "cat", str(file_path)],

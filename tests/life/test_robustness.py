@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,16 @@ MIB = 1 << 20
 
 def control_file(mount: Mount, name: str) -> Any:
     return json.loads(run("cat", mount.path / name).out)
+
+
+@pytest.fixture(scope="module", params=PLANES)
+def lasting(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mount]:
+    """A mount that goes from test to test, and is to be the same after each."""
+    folder = tmp_path_factory.mktemp("lasting")
+    with serving(folder, NAME, f"--data-plane={request.param}", "--cache=64M", limit=300) as mount:
+        yield mount
 
 
 def read_at(path: Path, offset: int, length: int) -> bytes | None:
@@ -101,55 +111,51 @@ def test_a_worker_that_fails_is_replaced(tmp_path: Path, how: str) -> None:
         assert len([name for name in mount.threads() if "node0" in name]) in (0, 2)  # 3.14 names
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_stopped_and_continued(tmp_path: Path, plane: str) -> None:
-    with (
-        clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, f"--data-plane={plane}") as mount,
-    ):
-        readers = clients.start(mount.path / NAME, 4)
+def test_stopped_and_continued(lasting: Mount, tmp_path: Path) -> None:
+    with clients_of(tmp_path) as clients:
+        readers = clients.start(lasting.path / NAME, 4)
         for _ in range(3):
-            mount.process.send_signal(signal.SIGSTOP)
+            lasting.process.send_signal(signal.SIGSTOP)
             time.sleep(0.1)
             before = [reader.reads for reader in readers]
             time.sleep(0.3)
-            assert [reader.reads for reader in readers] == before
-            mount.process.send_signal(signal.SIGCONT)
+            after = [reader.reads for reader in readers]
+            lasting.process.send_signal(signal.SIGCONT)
+            assert after == before
             advance(readers)
-        clients.end()
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_clients_killed_while_they_read(tmp_path: Path, plane: str) -> None:
-    with serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount:
-        threads = len(mount.threads())
-        for _ in range(10):
-            cats = [
-                subprocess.Popen(["cat", str(mount.path / NAME)], stdout=subprocess.DEVNULL)
-                for _ in range(30)
-            ]
-            time.sleep(0.05)
-            for cat in cats:
-                cat.kill()
-            for cat in cats:
-                assert cat.wait(END_SECONDS) == -signal.SIGKILL
-        right(mount.path / NAME)
-        eventually(lambda: control_file(mount, ".stats")["open_handles"] <= 1)  # the file's own
-        assert control_file(mount, ".stats")["read_errors"] == 0
-        assert len(mount.threads()) <= threads + 1
+def test_clients_killed_while_they_read(lasting: Mount) -> None:
+    threads = len(lasting.threads())
+    for _ in range(10):
+        cats = [
+            subprocess.Popen(["cat", str(lasting.path / NAME)], stdout=subprocess.DEVNULL)
+            for _ in range(30)
+        ]
+        time.sleep(0.05)
+        for cat in cats:
+            cat.kill()
+        for cat in cats:
+            assert cat.wait(END_SECONDS) == -signal.SIGKILL
+    right(lasting.path / NAME)
+    eventually(lambda: control_file(lasting, ".stats")["open_handles"] <= 1)  # the file's own
+    assert control_file(lasting, ".stats")["read_errors"] == 0
+    assert len(lasting.threads()) <= threads + 1
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_reads_interrupted_by_signals(tmp_path: Path, plane: str) -> None:
-    with (
-        clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, f"--data-plane={plane}") as mount,
-    ):
-        readers = clients.start(mount.path / NAME, 4, signals_every_us=300)
+def test_reads_interrupted_by_signals(lasting: Mount, tmp_path: Path) -> None:
+    with clients_of(tmp_path) as clients:
+        readers = clients.start(lasting.path / NAME, 4, signals_every_us=300)
         eventually(lambda: all(reader.reads > 200 for reader in readers), 30)
         advance(readers)
-        clients.end()
-        right(mount.path / NAME)
+    right(lasting.path / NAME)
+
+
+def test_signals_that_end_nothing(lasting: Mount) -> None:
+    for number in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGCHLD, signal.SIGWINCH):
+        for task in Path(f"/proc/{lasting.pid}/task").iterdir():
+            os.kill(int(task.name), number)
+    right(lasting.path / NAME)
 
 
 def test_two_mounts(tmp_path: Path) -> None:
@@ -168,28 +174,21 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_idle_takes_no_cpu(tmp_path: Path, plane: str) -> None:
-    with serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount:
-        right(mount.path / NAME)
-        time.sleep(0.5)
-        before = cpu_ticks(mount.pid)
-        time.sleep(3)
-        assert cpu_ticks(mount.pid) - before <= 1
+def test_idle_takes_no_cpu(lasting: Mount) -> None:
+    right(lasting.path / NAME)
+    time.sleep(0.5)
+    before = cpu_ticks(lasting.pid)
+    time.sleep(3)
+    assert cpu_ticks(lasting.pid) - before <= 1
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_memory_of_a_busy_mount(tmp_path: Path, plane: str) -> None:
-    with (
-        clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount,
-    ):
-        clients.fio(mount)
-        readers = clients.start(mount.path / NAME, 8)
+def test_memory_of_a_busy_mount(lasting: Mount, tmp_path: Path) -> None:
+    with clients_of(tmp_path) as clients:
+        clients.fio(lasting)
+        readers = clients.start(lasting.path / NAME, 8)
         time.sleep(2)
         advance(readers)
-        assert status_bytes(mount.pid, "VmHWM") <= (64 + 300) * MIB
-        clients.end()
+        assert status_bytes(lasting.pid, "VmHWM") <= (64 + 300) * MIB
 
 
 def affinities(tasks: Iterable[int]) -> list[set[int]]:
