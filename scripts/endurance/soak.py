@@ -21,6 +21,7 @@ from endurance.watch import Watch
 
 MIB = 1 << 20
 MEMORY = 300 * MIB  # bytes that a mount may take beside its cache
+GROWTH = 64 * MIB  # bytes: names that the kernel knows, and what the allocator keeps
 LATENCY = 2.0  # seconds; here every processor has ten clients
 QUIET = 15  # seconds; the thread pool keeps an idle thread for ten
 IDLE = 2.0  # seconds without a client
@@ -66,13 +67,13 @@ def _endure(
     with serving(folder, *LISTED, *leg.options, seconds=seconds + 300) as mount:
         (mount.path / LISTED[0]).open("rb").read(1)
         before = mount.topology()
-        threads, files = len(mount.threads()), descriptors(mount)
+        threads, files, memory = len(mount.threads()), descriptors(mount), mount.rss()
         with Watch(mount) as watch, Crowd(SCENARIOS, mount.path, seconds) as crowd:
             crowd.wait()
         numbers = figures(mount) if leg is LEGS[0] else []
         invariants = list(_of_clients(crowd.outcomes, watch))
         if mount.process.poll() is None:
-            invariants += _afterwards(mount, before, threads, files)
+            invariants += _afterwards(mount, before, threads, files, memory)
     invariants += _of_the_end(mount)
     return crowd.outcomes, watch, invariants, numbers
 
@@ -92,7 +93,9 @@ def _of_clients(outcomes: list[Outcome], watch: Watch) -> Iterator[Invariant]:
     yield Invariant("worst latency of a 4 KiB read", limit, measured, worst <= LATENCY)
 
 
-def _afterwards(mount: Mount, before: dict[str, int], threads: int, files: int) -> list[Invariant]:
+def _afterwards(
+    mount: Mount, before: dict[str, int], threads: int, files: int, memory: int
+) -> list[Invariant]:
     """Look at what is left when all clients are gone and the settings are those of the start."""
     settings = {name: before[name] for name in ("workers_per_node", "cache_bytes")}
     (mount.path / ".topology").write_text(json.dumps(settings))
@@ -106,6 +109,7 @@ def _afterwards(mount: Mount, before: dict[str, int], threads: int, files: int) 
     cpu = cpu_seconds(mount) - cpu
     peak, budget = peak_memory(mount), LARGEST_CACHE + MEMORY
     now_threads, now_files = len(mount.threads()), descriptors(mount)
+    growth = mount.rss() - memory
     return [
         Invariant("open handles at the end", "0", str(handles), handles == 0),
         Invariant("threads at the end", f"≤ {threads}", str(now_threads), now_threads <= threads),
@@ -115,6 +119,12 @@ def _afterwards(mount: Mount, before: dict[str, int], threads: int, files: int) 
             f"≤ cache of {LARGEST_CACHE // MIB} + {MEMORY // MIB} MiB",
             f"{peak // MIB} MiB",
             peak <= budget,
+        ),
+        Invariant(
+            "memory since the start, all caches empty",
+            f"≤ + {GROWTH // MIB} MiB",
+            f"+ {growth // MIB} MiB",
+            growth <= GROWTH,
         ),
         Invariant(f"processor time in {IDLE:.0f} s without clients", "0 s", f"{cpu} s", cpu < 0.02),
     ]

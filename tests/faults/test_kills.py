@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from life.daemons import GONE, NAME, Clients, clients_of, environment_of, right, run, serving
 from mounting import DGENFS, Mount, eventually
 
@@ -56,22 +57,24 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             right(mount.path / NAME)
 
 
-def test_killed_while_it_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", [0.2, 0.5, 0.8, None])
+def test_killed_while_it_starts(tmp_path: Path, moment: float | None) -> None:
+    """Killed so many seconds after its start, or as soon as it has mounted."""
     path = tmp_path / "mnt"
     path.mkdir()
-    for moment in range(6):
-        process = subprocess.Popen(
-            [DGENFS, "mount", "-f", str(path)], stderr=subprocess.DEVNULL, env=environment_of()
-        )
-        if moment < 3:
-            time.sleep(0.2 + 0.3 * moment)
+    process = subprocess.Popen(
+        [DGENFS, "mount", "-f", str(path)], stderr=subprocess.DEVNULL, env=environment_of()
+    )
+    try:
+        if moment is None:
+            eventually(lambda: mounted_at(path) is not None, 30)
         else:
-            eventually(lambda: mounted_at(path) is not None)
-            time.sleep(0.01 * (moment - 3))
+            time.sleep(moment)
+    finally:
         process.kill()
         process.wait(AT_ONCE)
-        if mounted_at(path):
-            run("ls", path, seconds=AT_ONCE, code=2)
+    if mounted_at(path):
+        run("ls", path, seconds=AT_ONCE, code=2)
     with serving(tmp_path, NAME) as mount:
         right(mount.path / NAME)
 

@@ -40,11 +40,10 @@ def test_just_enough_descriptors(tmp_path: Path) -> None:
         _used(mount)
 
 
-@pytest.mark.parametrize("plane", ["compiled", "pyfuse3"])
-def test_out_of_descriptors(tmp_path: Path, plane: str) -> None:
+def test_out_of_descriptors(tmp_path: Path) -> None:
     with (
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, "5x4K", f"--data-plane={plane}") as mount,
+        serving(tmp_path, NAME, "5x4K") as mount,
     ):
         readers = clients.start(mount.path / NAME, 2)
         run("prlimit", "--pid", mount.pid, "--nofile=4:20000")
@@ -200,12 +199,10 @@ def _used(mount: Mount) -> None:
         right(mount.path / NAME)
 
 
-@pytest.mark.parametrize("plane", ["compiled", "pyfuse3"])
-def test_full_tmp(tmp_path: Path, plane: str) -> None:
+def test_full_tmp(tmp_path: Path) -> None:
     """Nothing is kept in a temporary folder."""
     with small_disk(tmp_path / "disk") as disk:
         (disk / "full").write_bytes(bytes(64 << 10))
         environment = {"TMPDIR": str(disk)}
-        options = f"--data-plane={plane}"
-        with serving(tmp_path, NAME, options, environment=environment) as mount:
+        with serving(tmp_path, NAME, environment=environment) as mount:
             _used(mount)
