@@ -155,8 +155,8 @@ def test_full_log_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         log, filler = disk / "log", disk / "filler"
         filler.write_bytes(bytes(60 << 10))
-        run("env", "DGENFS_LOG=trace", DGENFS, "mount", path, NAME, f"--log-file={log}")
         try:
+            run("env", "DGENFS_LOG=trace", DGENFS, "mount", path, NAME, f"--log-file={log}")
             for _ in range(10):
                 run("ls", "-l", path)
                 right(path / NAME)
@@ -164,8 +164,10 @@ def test_full_log_disk(tmp_path: Path) -> None:
             filler.unlink()
             run("ls", "-l", path)
             assert log.stat().st_size > 4096
-        finally:
             run(DGENFS, "umount", path)
+        finally:
+            if mounted_at(path):
+                as_root("umount", "-l", str(path))
         assert mounted_at(path) is None
 
 
