@@ -321,7 +321,10 @@ def mount(
         bool, typer.Option("--allow-other", help="Let other users read.")
     ] = False,
     workers_per_node: Annotated[
-        int, typer.Option(min=0, max=256, help="Threads on each NUMA node; 0 is one a CPU.")
+        int,
+        typer.Option(
+            min=0, max=256, help="Threads on each NUMA node; 0 is one a CPU and one more."
+        ),
     ] = 0,
     cache: Annotated[
         str | None,

@@ -92,13 +92,14 @@ class Workers:
         Args:
             contents: what can be read.
             machine: where threads may run.
-            workers_per_node: threads on each node, 0 for one a CPU and at least 2 in all.
+            workers_per_node: threads on each node, 0 for one a CPU and one more.
             cache: bytes of each node's cache.
         """
         self._contents = contents
         self.topology = machine
-        most = max(len(node.cpus) for node in machine.nodes)
-        self.workers_per_node = workers_per_node or max(most, 2 // len(machine.nodes))
+        # One more than CPUs: with one reader, a fifth more 4 KiB and 128 KiB reads.
+        most = max(len(node.cpus) for node in machine.nodes) + 1
+        self.workers_per_node = workers_per_node or min(most, MAX_WORKERS)
         self.cache_bytes = cache // BLOCK * BLOCK
         self.nodes = [NodeWorkers(node, new_cache(cache)) for node in machine.nodes]
         self._retired: NDArray[np.uint64] = np.zeros(requests.COUNTERS, np.uint64)
@@ -207,6 +208,7 @@ class Workers:
                 topology.pin_thread(cpus)
         except OSError as error:
             log.warning("%s: runs on any CPU: %s", worker.name, error)
+        _wake_without_preempting(worker.name)
         scratch = Scratch()
         while not self._stop[0]:
             try:
@@ -254,6 +256,18 @@ class Workers:
                 os.write(self._fuse, error_reply(unique, errno.EIO))
             except OSError as error:
                 log.debug("%s: request %d was answered already: %s", worker.name, unique, error)
+
+
+def _wake_without_preempting(name: str) -> None:
+    """Let the thread wake without preempting who runs (SCHED_BATCH, sched(7)).
+
+    A worker is woken for each request, though the one that runs takes the next as soon as it has
+    answered: preempting that one, or the client, cost a fifth of the 4 KiB IOPS at queue depth 16.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as error:
+        log.info("%s: usual scheduling: %s", name, error.strerror)
 
 
 def check_cache(size: int) -> None:
