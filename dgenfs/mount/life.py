@@ -28,7 +28,9 @@ from dgenfs.mount.workers import KICK, Workers, check_cache
 log = logging.getLogger(__name__)
 
 EXAMPLES = ("1G_d1_c1.bin", "10G_d4_c2.bin", "1T_d2_c1.5.bin", "1000x1M_d2_c2")
-DEFAULT_CACHE = 0  # bytes
+# Bytes. On two cores a cache of 16 MiB to 1 GiB made 1 MiB reads 5 to 27 % slower and hot sets no
+# faster: a kernel fills at 36 GB/s, more than memory gives back.
+DEFAULT_CACHE = 0
 READ_AHEAD_KIB = 4096  # of a mount that keeps pages
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
