@@ -404,9 +404,9 @@ class _Parser:
             self.fail(text, f"this ratio is 1 to {most_milli // 1000}")
         return milli
 
-    def digits(self, text: str, least: int, most: int, what: str) -> int:
-        if not _DIGITS.match(text[1:]) or not least <= int(text[1:]) <= most:
-            self.fail(text, f"{what} is a whole number from {least} to {most}")
+    def digits(self, text: str) -> int:
+        if not _DIGITS.match(text[1:]):
+            self.fail(text, f"the value of {text[0]} is a whole number, in digits alone")
         return int(text[1:])
 
     def param(self, text: str, *, is_tree: bool) -> int:
@@ -416,7 +416,10 @@ class _Parser:
             case "c":
                 return self.ratio(text, MAX_COMPRESS_MILLI)
             case "s":
-                return self.digits(text, 0, MAX_SEED, "a seed")
+                seed = self.digits(text)
+                if seed > MAX_SEED:
+                    self.fail(text, f"a seed is 0 to {MAX_SEED}")
+                return seed
             case "b":
                 unit = self.number(text[1:])
                 if not text[-1].isalpha():
@@ -425,7 +428,10 @@ class _Parser:
                     self.fail(text, "a dedup unit is a power of two from 4K to 4M")
                 return unit
             case "f" if is_tree:
-                return self.digits(text, 1, MAX_SIZE, "the files of a directory")
+                files = self.digits(text)
+                if files < 1:
+                    self.fail(text, "a directory has at least 1 file")
+                return files
             case "f":
                 self.fail(text, "only a tree (such as 1000x1M_f100) has directories")
             case _:

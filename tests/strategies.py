@@ -48,7 +48,7 @@ def params(draw: st.DrawFn, tree: bool = False) -> str:
         "b": st.sampled_from(["4K", "4KiB", "16k", "65536B", "0.5M", "1M", "4M"]),
     }
     if tree:
-        values["f"] = st.sampled_from(["1", "3", "1000"])
+        values["f"] = st.sampled_from(["1", "3", "1000", "9" * 20])
     chosen = draw(st.lists(st.sampled_from(sorted(values)), unique=True))
     return "".join(f"_{letter}{draw(values[letter])}" for letter in chosen)
 

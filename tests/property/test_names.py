@@ -58,6 +58,7 @@ def test_names_mean_what_the_format_says(name: str) -> None:
 
 @settings(max_examples=2000)
 @given(strategies.hostile_names())
+@example("1x0+0_b4KiB_c1_d1_f9999999999999999999999999999991_s0")
 def test_hostile_names_are_names_or_errors(name: str) -> None:
     check(name)
     nearest = nearest_name(name)
