@@ -9,6 +9,7 @@ file's size rounded up to whole units and ``period`` the content units' bytes. S
 
 import numpy as np
 
+from dgenfs.kernels.atomic import fetch_add
 from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.words import (
     GAMMA,
@@ -20,6 +21,8 @@ from dgenfs.kernels.words import (
     mix,
     store_words,
 )
+
+SLICE = 1 << 20  # bytes that a thread fills before it takes more; 25 µs
 
 _SECTOR = np.uint64(SECTOR)
 _SECTOR_WORDS = np.uint64(SECTOR_WORDS)
@@ -183,3 +186,25 @@ def fill_files(out, position, key, period, c_milli, size, stride):
         at += length
         file += _ONE
         within = np.uint64(0)
+
+
+@kernel("void(uint8[::1], int64[::1], uint64, uint64, uint64, uint64, uint64, uint64)")
+def fill_slices(out, taken, position, key, period, c_milli, size, stride):
+    """Fill slice after slice of ``out``, as fill_files does, leaving out what other threads take.
+
+    Args:
+        out: uint8[::1]; when all threads have returned, it is filled whole.
+        taken: int64[1], slices taken so far, 0 at first and shared by the threads.
+        position: uint64, bytes before ``out[0]``, counted over all files in order.
+        key: uint64, the layout's key.
+        period: uint64, bytes, a multiple of 4096.
+        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
+        size: uint64, bytes of one file, not 0.
+        stride: uint64, content bytes from the start of one file to that of the next.
+    """
+    while True:
+        start = fetch_add(taken, 1) * SLICE
+        if start >= out.size:
+            return
+        end = min(start + SLICE, out.size)
+        fill_files(out[start:end], position + np.uint64(start), key, period, c_milli, size, stride)

@@ -10,7 +10,8 @@ import oracle
 import pytest
 
 import dgenfs
-from dgenfs import DataGenerator, SpecError
+from dgenfs import DataGenerator, SpecError, generator
+from dgenfs.topology import Node, Topology
 
 NAME = "100000_d2_c3_s5"
 
@@ -138,6 +139,35 @@ def test_the_gil_is_released() -> None:
         ticks += 1
         time.sleep(0)
     assert ticks > 100
+
+
+@pytest.mark.parametrize(
+    "nodes", [[[0], [1]], [[0], [4000, 4001]], [[4000], [4001], [4002]], [[1, 0, 4000]]], ids=str
+)
+def test_large_buffers_on_any_nodes(
+    nodes: list[list[int]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CPUs 4000 to 4002 went offline since the topology was read: their threads run anywhere."""
+    found = [Node(index, tuple(cpus), 0) for index, cpus in enumerate(nodes, 3)]
+    monkeypatch.setattr("dgenfs.generator._topology", lambda: Topology(tuple(found)))
+    name = "5x7M+1_d2_c2"
+    whole, one = (np.zeros(5 * ((7 << 20) + 1), np.uint8) for _ in range(2))
+    DataGenerator(name, threads=1).fill_chunk(one)
+    generator._workers.cache_clear()
+    try:
+        assert DataGenerator(name).fill_chunk(whole) == whole.size
+    finally:
+        for worker in generator._workers().values():
+            worker.pool.shutdown()
+        generator._workers.cache_clear()
+    assert np.array_equal(whole, one)
+    assert ("its thread runs on any" in caplog.text) == (nodes != [[0], [1]])
+
+
+def test_offsets_behind_the_end() -> None:
+    for name in ("100K_d2", "3x100K"):
+        for offset in (300 << 10, 1 << 63, 1 << 64, 1 << 200):
+            assert DataGenerator(name).read_into(bytearray(10), offset) == 0
 
 
 def fill_in_child(results: Any) -> None:

@@ -79,7 +79,7 @@ def test_stale_code_is_not_used(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "kernels").mkdir()
-    for source in ("__init__", "jit", "words", "content"):
+    for source in ("__init__", "atomic", "jit", "words", "content"):
         text = (FOLDER / f"{source}.py").read_text()
         (package / "kernels" / f"{source}.py").write_text(text)
     program = (
