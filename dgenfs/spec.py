@@ -431,7 +431,8 @@ class _Parser:
                 files = self.digits(text)
                 if files < 1:
                     self.fail(text, "a directory has at least 1 file")
-                return files
+                # No tree has more files, so more is no other tree, and the number stays small.
+                return min(files, MAX_FILES)
             case "f":
                 self.fail(text, "only a tree (such as 1000x1M_f100) has directories")
             case _:

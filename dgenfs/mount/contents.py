@@ -64,8 +64,7 @@ class Contents:
             row[reads.EXTENSION] = int.from_bytes(text[:8], "little")
             row[reads.EXTENSION_LAST] = int.from_bytes(text[8:], "little")
             row[reads.EXTENSION_LENGTH] = len(text)
-            # More than all is all; as written it may be more than 64 bits hold.
-            row[reads.PER_DIRECTORY] = min(spec.per_directory or 0, spec.files)
+            row[reads.PER_DIRECTORY] = spec.per_directory or 0
         row[reads.INODE] = inode
         self.refresh(index)
         return index

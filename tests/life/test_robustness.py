@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -66,7 +67,8 @@ def test_an_exception_in_a_handler_is_an_error_of_one_request(tmp_path: Path, pl
             for _ in range(2):
                 done = run("stat", mount.path / f"1K.{extension}", seconds=10, code=1)
                 assert "Input/output error" in done.err, extension
-        done = run("getfattr", "-n", "user.any", mount.path / NAME, seconds=10, code=1)
+        getxattr = "import os, sys; os.getxattr(sys.argv[1], 'user.any')"
+        done = run(sys.executable, "-c", getxattr, mount.path / NAME, seconds=10, code=1)
         assert "Input/output error" in done.err
         if plane == "pyfuse3":
             assert read_at(mount.path / NAME, BAD_OFFSET, 5) is None
