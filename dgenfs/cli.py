@@ -25,7 +25,7 @@ import dgenfs
 from dgenfs import logs, report
 from dgenfs.analyze import MissingLibraryError, find_files
 from dgenfs.analyze import analyze as measure
-from dgenfs.mount.mountpoint import FSTYPE, MountError, mounted_at, unmount
+from dgenfs.mount.mountpoint import FSTYPE, MountError, check_answers, mounted_at, unmount
 from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
 from dgenfs.suggest import nearest_name
 from dgenfs.verify import FileReport, TreeReport, Verifier
@@ -368,8 +368,7 @@ def mount(
             run(config, lambda: None)
         else:
             run_in_background(lambda ready: run(config, ready))
-            # Not our word but the kernel's that it answers.
-            next(mountpoint.iterdir(), None)
+            check_answers(config.mountpoint)
 
 
 @app.command()

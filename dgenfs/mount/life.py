@@ -110,14 +110,17 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
             _raise_read_ahead(mounted.device)
         trio.run(_Session(descriptor, workers, config, leave).serve, ready, early)
     finally:
-        leave()
+        leave(connected=False)
+        # The interpreter's end would put the default back, which kills, for any other handler.
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
 
 
 class _Session:
     """One mounted session of pyfuse3, from its first request to the last."""
 
     def __init__(
-        self, descriptor: int, workers: Workers, config: MountConfig, leave: Callable[[], None]
+        self, descriptor: int, workers: Workers, config: MountConfig, leave: Callable[..., None]
     ) -> None:
         self._descriptor = descriptor
         self._workers = workers
@@ -143,7 +146,7 @@ class _Session:
             self._closed = True
             # Clients see the mount go before the threads that answered them. Not by pyfuse3, which
             # would unmount whatever is there by now, and nothing after an abort.
-            self._leave()
+            self._leave(connected=self._seam.is_connected())
             pyfuse3.close(unmount=False)
             self._workers.stop()
             self._seam.close()

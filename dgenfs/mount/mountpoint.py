@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +41,20 @@ class Mounted:
 
 
 def mounted_at(mountpoint: Path) -> Mounted | None:
-    """Return what is mounted at an absolute path (proc_pid_mountinfo(5)), without asking it."""
+    """Return what is mounted at an absolute path, without asking it."""
     found = None
+    for path, mounted in _mounts():
+        if path == mountpoint:
+            found = mounted
+    return found
+
+
+def _mounts() -> Iterator[tuple[Path, Mounted]]:
+    """Yield all mounts that this process sees, in the order made (proc_pid_mountinfo(5))."""
     for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
         before, _, behind = line.partition(" - ")
         _, _, device, _, path, *_ = before.split()
-        if _unescape(path) == str(mountpoint):
-            found = Mounted(behind.split()[0], device)
-    return found
+        yield Path(_unescape(path)), Mounted(behind.split()[0], device)
 
 
 def _unescape(path: str) -> str:
@@ -123,13 +130,44 @@ def _check_descriptors() -> None:
             os.close(descriptor)
 
 
-def detach(mountpoint: Path, mounted: Mounted | None) -> None:
-    """Detach ``mounted`` if it is still what is mounted at ``mountpoint``.
+def check_answers(mountpoint: Path) -> None:
+    """Let the kernel, not the daemon, say that a new mount answers.
+
+    Raises:
+        MountError: it does not, and is unmounted.
+    """
+    try:
+        next(mountpoint.iterdir(), None)
+    except OSError as error:
+        path = Path(os.path.realpath(mountpoint))
+        mounted = mounted_at(path)
+        if mounted is not None and mounted.fstype == FSTYPE:
+            _detach(path)
+        raise MountError(
+            f"{mountpoint}: cannot be listed, and is unmounted again: {error.strerror}"
+        ) from error
+
+
+def detach(mountpoint: Path, mounted: Mounted | None, *, connected: bool) -> None:
+    """Detach ``mounted`` from ``mountpoint`` if it is still what is mounted there.
 
     Unlike umount(8) this asks the file system nothing, so its own daemon can wait for it.
+
+    Args:
+        mountpoint: where it was mounted.
+        mounted: what was.
+        connected: whether it is known to be alive, so that no other can have its device number
+            meanwhile. Then it is detached from wherever it is by now: a directory above may have
+            been renamed.
     """
-    if mounted is None or mounted_at(mountpoint) != mounted:
-        return
+    paths = [path for path, found in _mounts() if found == mounted]
+    if not connected:
+        paths = [mountpoint] if mounted is not None and mounted_at(mountpoint) == mounted else []
+    for path in reversed(paths):
+        _detach(path)
+
+
+def _detach(mountpoint: Path) -> None:
     if os.geteuid() != 0:
         try:
             unmount(mountpoint, lazy=True)

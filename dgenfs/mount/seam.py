@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import select
 import socket
 import threading
 from pathlib import Path
@@ -85,6 +86,12 @@ class Seam:
         """Give the session its descriptor back; nothing may be under way."""
         os.dup2(self.fuse, self._session, inheritable=False)
         self.close()
+
+    def is_connected(self) -> bool:
+        """Return whether it is mounted somewhere or in use (Linux fs/fuse/dev.c, fuse_dev_poll)."""
+        errors = select.poll()
+        errors.register(self._session if self.fuse < 0 else self.fuse, 0)
+        return not errors.poll(0)
 
     def close(self) -> None:
         """End the pump and leave /dev/fuse, which aborts the connection if it is still there."""

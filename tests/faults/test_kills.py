@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from life.daemons import GONE, NAME, Clients, clients_of, environment_of, right, run, serving
+from life.daemons import KILLED, NAME, Clients, clients_of, environment_of, right, run, serving
 from mounting import DGENFS, Mount, eventually
 
 from dgenfs.mount.mountpoint import mounted_at
@@ -16,8 +16,6 @@ KILLS = int(os.environ.get("DGENFS_TEST_KILLS", "10"))
 AT_ONCE = 3  # seconds
 TREE = "100000x4K_f1000"
 OPTIONS = ((), ("--cache=64M",))
-# EIO: the kernel was copying the reply when the daemon was killed (Linux fs/fuse/dev.c).
-KILLED = (*GONE, "EIO")
 
 
 def load(mount: Mount, clients: Clients, number: int) -> list["subprocess.Popen[bytes]"]:

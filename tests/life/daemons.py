@@ -27,6 +27,8 @@ PLANES = ("compiled", "pyfuse3")
 
 # What a client may get when the mount goes under it.
 GONE = ("ECONNABORTED", "ENOTCONN", "ENODEV")
+# EIO: the kernel was copying the reply when the daemon was killed (Linux fs/fuse/dev.c).
+KILLED = (*GONE, "EIO")
 
 
 def with_fault(name: str, *arguments: object) -> tuple[str, ...]:
@@ -122,13 +124,19 @@ def session_of(leader: int) -> list[int]:
     return found
 
 
-def run(*command: object, seconds: float = 30, code: int | None = 0) -> "Done":
+def run(
+    *command: object,
+    seconds: float = 30,
+    code: int | None = 0,
+    environment: Mapping[str, str] | None = None,
+) -> "Done":
     """Run a client to its end; it failed if that takes longer than ``seconds``."""
     process = subprocess.Popen(
         list(map(str, command)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=environment,
     )
     try:
         out, err = process.communicate(timeout=seconds)

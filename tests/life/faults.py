@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pyfuse3
+
 from dgenfs import topology
 from dgenfs.cli import main
 from dgenfs.kernels import requests
@@ -66,6 +68,15 @@ def forget() -> None:
     Namespace.forget = failing_forget  # type: ignore[assignment, method-assign]
 
 
+def listing() -> None:
+    """Nothing can be listed."""
+
+    async def failing_opendir(_self: Operations, _inode: int, _context: Any) -> int:
+        raise pyfuse3.FUSEError(errno.EIO)
+
+    Operations.opendir = failing_opendir  # type: ignore[assignment, method-assign]
+
+
 def worker(how: str) -> None:
     """Each worker fails at its first read at BAD_OFFSET; until then the control plane reads."""
     serve = requests.serve
@@ -113,6 +124,7 @@ def slow_start() -> None:
 FAULTS: dict[str, Callable[..., None]] = {
     "handlers": handlers,
     "forget": forget,
+    "listing": listing,
     "worker": worker,
     "nodes": nodes,
     "slow_start": slow_start,

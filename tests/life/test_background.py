@@ -136,3 +136,12 @@ def test_a_launcher_that_is_killed_leaves_nothing(tmp_path: Path) -> None:
         launcher.wait()
         eventually(lambda: daemons_of(path) == [])
         assert mounted_at(path) is None
+
+
+def test_a_mount_that_cannot_be_listed_is_ended(tmp_path: Path) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        done = run(*with_fault("listing"), "mount", path, code=1, environment=environment_of())
+        assert f"{path}: cannot be listed, and is unmounted again: Input/output" in done.err
+        eventually(lambda: daemons_of(path) == [])
+        assert mounted_at(path) is None

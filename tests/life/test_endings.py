@@ -142,6 +142,21 @@ def test_a_signal_ends_only_its_own_mount(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plane", PLANES)
+def test_a_signal_ends_a_mount_whose_folder_was_renamed(tmp_path: Path, plane: str) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    with serving(here, NAME, f"--data-plane={plane}") as mount:
+        here.rename(there)
+        try:
+            right(there / "mnt" / NAME)
+            mount.process.terminate()
+            mount.process.wait(END_SECONDS)
+            assert mounted_at(there / "mnt") is None
+        finally:
+            there.rename(here)
+        ended(mount)
+
+
+@pytest.mark.parametrize("plane", PLANES)
 def test_lazy_unmount_with_open_files(tmp_path: Path, plane: str) -> None:
     with serving(tmp_path, NAME, f"--data-plane={plane}") as mount, clients_of(tmp_path) as clients:
         files = [os.open(mount.path / NAME, os.O_RDONLY) for _ in range(200)]

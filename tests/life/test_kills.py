@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from mounting import is_mounted
 
-from life.daemons import GONE, NAME, PLANES, clients_of, right, run, serving
+from life.daemons import KILLED, NAME, PLANES, clients_of, right, run, serving
 
 AT_ONCE = 2  # seconds
 
@@ -34,7 +34,7 @@ def test_killed_busy(tmp_path: Path, plane: str) -> None:
         readers = clients.start(mount.path / NAME, 8)
         mount.process.kill()
         for reader in readers:
-            reader.failed(within=AT_ONCE, of=GONE)
+            reader.failed(within=AT_ONCE, of=KILLED)
         assert fio.wait(AT_ONCE) != 0
         with serving(tmp_path, NAME, *options) as again:
             right(again.path / NAME)
