@@ -2,14 +2,19 @@
 
 The kernel forgets an inode when it drops the last entry of it, and drops entries that nobody uses
 when it is short of memory, which on a large machine may be never. A timeout of 0 does not make it
-drop one; FUSE_NOTIFY_INVAL_ENTRY does, but waits for every lookup in the directory, and so for
-ourselves. To reconfigure a file system drops them all, changes nothing else and waits for nobody
-(Linux fs/super.c, reconfigure_super).
+drop one; FUSE_NOTIFY_INVAL_ENTRY does, even one in use, but waits for every lookup in the
+directory. Two ways drop those that nobody uses, change nothing else and wait for nobody: to
+reconfigure the file system (Linux fs/super.c, reconfigure_super), which takes root, and
+FUSE_NOTIFY_PRUNE, which takes Linux 6.18.
 """
 
 import ctypes
 import os
+import struct
+from collections.abc import Collection
 from pathlib import Path
+
+from dgenfs.mount.seam import fuse_descriptors
 
 # Linux include/uapi/asm-generic/unistd.h, include/uapi/linux/mount.h
 _FSCONFIG = 431
@@ -17,23 +22,44 @@ _FSPICK = 433
 _AT_FDCWD = -100
 _FSPICK_CLOEXEC = 1
 _FSCONFIG_CMD_RECONFIGURE = 7
+# Linux include/uapi/linux/fuse.h: fuse_out_header, fuse_notify_prune_out
+_NOTIFY_PRUNE = 9
+_PRUNE = struct.Struct("<IiQIIQ")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def drop_entries(mountpoint: Path) -> None:
-    """Let the kernel drop the entries that nobody uses of what is mounted at ``mountpoint``.
+def drop_entries(mountpoint: Path, inodes: Collection[int]) -> None:
+    """Let the kernel drop the entries that nobody uses.
 
     It sends a FORGET for each that was the last of its inode.
 
+    Args:
+        mountpoint: where this process's file system is mounted.
+        inodes: whose entries, where the user may not reconfigure the file system; else all.
+
     Raises:
-        OSError: EPERM, only root may; EINVAL, nothing is mounted there.
+        OSError: EINVAL, nothing is mounted there, or the kernel is older than 6.18 and the user
+            not root.
     """
+    try:
+        _reconfigure(mountpoint)
+    except PermissionError:
+        _prune(inodes)
+
+
+def _reconfigure(mountpoint: Path) -> None:
     descriptor = _call(_FSPICK, _AT_FDCWD, os.fsencode(mountpoint), _FSPICK_CLOEXEC)
     try:
         _call(_FSCONFIG, descriptor, _FSCONFIG_CMD_RECONFIGURE, None, None, 0)
     finally:
         os.close(descriptor)
+
+
+def _prune(inodes: Collection[int]) -> None:
+    numbers = struct.pack(f"<{len(inodes)}Q", *inodes)
+    head = _PRUNE.pack(_PRUNE.size + len(numbers), _NOTIFY_PRUNE, 0, len(inodes), 0, 0)
+    os.write(min(fuse_descriptors()), head + numbers)
 
 
 def _call(number: int, *arguments: int | bytes | None) -> int:

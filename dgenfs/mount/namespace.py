@@ -95,6 +95,10 @@ class Namespace:
         """Return the number of names that are kept."""
         return len(self._names)
 
+    def unlisted(self) -> list[int]:
+        """Return the inodes of the names that are kept only while the kernel knows them."""
+        return [inode for inode in self._names if inode not in self.listed]
+
     def lookup(self, parent: int, name: bytes) -> int | None:
         """Return the inode of a name in a directory, None if there is none; counts as a reference.
 

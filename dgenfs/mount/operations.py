@@ -148,7 +148,8 @@ class Operations(pyfuse3.Operations):
         """Make the kernel forget names that nobody uses; must not raise."""
         try:
             # In a thread: the kernel may want something of us meanwhile.
-            await trio.to_thread.run_sync(drop_entries, self._mountpoint)
+            inodes = self._namespace.unlisted()
+            await trio.to_thread.run_sync(drop_entries, self._mountpoint, inodes)
         except OSError as error:
             log.info("%s: names looked up stay in memory: %s", self._mountpoint, error.strerror)
 

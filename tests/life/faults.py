@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyfuse3
@@ -16,7 +17,7 @@ import pyfuse3
 from dgenfs import topology
 from dgenfs.cli import main
 from dgenfs.kernels import requests
-from dgenfs.mount import namespace
+from dgenfs.mount import entries, namespace
 from dgenfs.mount.namespace import Namespace
 from dgenfs.mount.operations import Operations
 from dgenfs.mount.protocol import Opcode
@@ -66,6 +67,15 @@ def forget() -> None:
 
     namespace.KEPT = 0
     Namespace.forget = failing_forget  # type: ignore[assignment, method-assign]
+
+
+def unprivileged() -> None:
+    """The file system cannot be reconfigured."""
+
+    def failing_reconfigure(mountpoint: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), mountpoint)
+
+    entries._reconfigure = failing_reconfigure
 
 
 def listing() -> None:
@@ -125,6 +135,7 @@ FAULTS: dict[str, Callable[..., None]] = {
     "handlers": handlers,
     "forget": forget,
     "listing": listing,
+    "unprivileged": unprivileged,
     "worker": worker,
     "nodes": nodes,
     "slow_start": slow_start,

@@ -239,3 +239,21 @@ def test_two_nodes(tmp_path: Path) -> None:
         clients.end()
         mount.process.terminate()
         ended(mount)
+
+
+def test_names_are_forgotten_without_the_rights_of_root(tmp_path: Path) -> None:
+    def look_up(first: int, last: int) -> None:
+        for size in range(first, last):
+            os.stat(f"{mount.path}/{size}_c2")  # noqa: PTH116  Path costs more than the lookup
+
+    with (
+        serving(tmp_path, NAME, command=with_fault("unprivileged")) as mount,
+        (mount.path / "7_c2").open("rb") as file,
+    ):
+        look_up(0, 15_000)
+        before = mount.rss()
+        look_up(15_000, 40_000)
+        assert mount.rss() - before < 4 * MIB
+        assert control_file(mount, ".stats")["requests"]["FORGET"] >= 15_000
+        assert os.fstat(file.fileno()).st_size == 7
+        assert len(file.read()) == 7

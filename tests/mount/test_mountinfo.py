@@ -59,7 +59,7 @@ def test_nothing_there(folder: Path) -> None:
 
 def test_entries_of_what_is_mounted_are_dropped(tmpfs: Path) -> None:
     (tmpfs / "file").write_text("stays")
-    drop_entries(tmpfs)
+    drop_entries(tmpfs, [])
     assert (tmpfs / "file").read_text() == "stays"
 
 
@@ -68,7 +68,7 @@ def test_entries_of_nothing_mounted(tmp_path: Path, name: str, number: int) -> N
     (tmp_path / "folder").mkdir()
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(OSError, match=r".") as failed:
-        drop_entries(tmp_path / name)
+        drop_entries(tmp_path / name, [])
     assert failed.value.errno == number
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
