@@ -1,35 +1,65 @@
-"""The command line of scripts/bench."""
+"""Measure dgenfs against its peers: all suites, or those named."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.generate import generate as run_generate
-from benchmarks.mount import mount as run_mount
-from benchmarks.verify import verify as run_verify
-
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-
-Rounds = Annotated[int, typer.Option(min=3, help="Turns of each case.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-
-
-@app.command()
-def generate(rounds: Rounds = 21, as_json: Json = False) -> None:
-    """Generation into a buffer, with dgen-py and memset as peers."""
-    run_generate(rounds, as_json=as_json)
+from benchmarks import report
+from benchmarks.generate import generate
+from benchmarks.mount import mount
+from benchmarks.results import Result, machine, show
+from benchmarks.rounds import measure
+from benchmarks.scaling import scaling
+from benchmarks.trees import trees
+from benchmarks.verify import verify
 
 
-@app.command()
-def mount(rounds: Rounds = 3, as_json: Json = False) -> None:
-    """Reads and copies from a mount, with mock-large-files-fuse and the Python plane as peers."""
-    run_mount(rounds, as_json=as_json)
+class SuiteName(StrEnum):
+    """What can be measured alone."""
+
+    GENERATE = "generate"
+    VERIFY = "verify"
+    MOUNT = "mount"
+    TREES = "trees"
+    SCALING = "scaling"
 
 
-@app.command()
-def verify(rounds: Rounds = 7, as_json: Json = False) -> None:
-    """Verification of a 4 GiB file in memory, with a plain read as peer."""
-    run_verify(rounds, as_json=as_json)
+SUITES = {
+    SuiteName.GENERATE: generate,
+    SuiteName.VERIFY: verify,
+    SuiteName.MOUNT: mount,
+    SuiteName.TREES: trees,
+    SuiteName.SCALING: scaling,
+}
 
 
+def bench(
+    suites: Annotated[
+        list[SuiteName] | None, typer.Argument(help="What to measure. Default: all.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=3, help="Turns of each case. Default: each suite's own.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for report.json, report.md and plots."),
+    ] = None,
+) -> None:
+    """Measure dgenfs against its peers; nothing else should run meanwhile."""
+    print(", ".join(f"{what} {value}" for what, value in machine().items()))
+    results = []
+    for name in suites or list(SuiteName):
+        with SUITES[name]() as suite:
+            timings = measure(suite.cases, rounds or suite.rounds)
+            targets = list(suite.targets(timings))
+            results.append(Result(suite, rounds or suite.rounds, timings, targets))
+        show(results[-1])
+        if output is not None:
+            report.write(output, results)
+
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+app.command()(bench)
 app(prog_name="scripts/bench")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-RUNTIME = 2  # seconds of one turn
+RUNTIME = 1  # seconds of one turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ import ctypes
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import dgen_py
 import numpy as np
 
-from benchmarks.results import Target, show, speed
-from benchmarks.rounds import Case, Timing, measure, repeated
+from benchmarks.rounds import Case, repeated
+from benchmarks.suite import Suite, Target, Timings
 from dgenfs import DataGenerator
 
 VALUE = 0xA5  # any but 0: lines of zeros were written at twice the speed, without being sent
@@ -21,10 +22,10 @@ STREAM = 1 << 40  # bytes; dgen-py keeps 8 in memory for each MiB of its stream
 KINDS = {"d1c1": (1, 1), "d1c2": (1, 2)}
 
 
-def generate(rounds: int, *, as_json: bool) -> None:
-    """Measure and print."""
-    timings = measure(list(_cases()), rounds)
-    show("generate", timings.values(), _targets(timings), rounds, as_json=as_json)
+@contextmanager
+def generate() -> Iterator[Suite]:
+    """Generation into a buffer, with dgen-py and memset as peers."""
+    yield Suite("generate", 21, list(_cases()), _targets)
 
 
 def _cases() -> Iterator[Case]:
@@ -97,7 +98,7 @@ def _dgen_py(kind: str, buffer: np.ndarray) -> Callable[[], float]:
     return repeated(lambda: generator.fill_chunk(buffer))
 
 
-def _targets(timings: dict[str, Timing]) -> Iterator[Target]:
+def _targets(timings: Timings) -> Iterator[Target]:
     def times(fast: str, slow: str) -> float:
         return timings[slow].median / timings[fast].median
 
@@ -112,7 +113,7 @@ def _targets(timings: dict[str, Timing]) -> Iterator[Target]:
         ours = f"dgenfs {kind} 32 MiB"
         yield Target(f"{ours}, two threads: x one", times(f"{ours}, two threads", ours), 1.7)
         ours = f"dgenfs {kind} 1 MiB"
-        two = speed(timings[f"{ours}, two callers"]) / speed(timings[ours])
+        two = timings[f"{ours}, two callers"].speed / timings[ours].speed
         yield Target(f"{ours}, two callers: x one", two, 1.7)
     for kind in KINDS:
         ours = f"dgenfs {kind} 4 KiB, random offsets"

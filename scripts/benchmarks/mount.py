@@ -4,14 +4,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import mounts
 from benchmarks.fio import Workload, turn
-from benchmarks.results import Target, show
-from benchmarks.rounds import Case, Timing, measure
+from benchmarks.rounds import Case
+from benchmarks.suite import Suite, Target, Timings
 
 MIB = 1 << 20
 FILE = 1 << 40  # bytes
@@ -44,8 +44,9 @@ PROMISES = (
 )
 
 
-def mount(rounds: int, *, as_json: bool) -> None:
-    """Measure and print."""
+@contextmanager
+def mount() -> Iterator[Suite]:
+    """Reads and copies from a mount, with mock-large-files-fuse and the Python plane as peers."""
     with ExitStack() as stack:
         ours = stack.enter_context(mounts.dgenfs())
         python = stack.enter_context(mounts.dgenfs("--data-plane", "pyfuse3"))
@@ -53,8 +54,7 @@ def mount(rounds: int, *, as_json: bool) -> None:
         small_mock = stack.enter_context(mounts.mock_large_files(COPY))
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
         cases = [*_reads(ours, python, mock), *_copies(ours, small_mock, memory)]
-        timings = measure(cases, rounds)
-    show("mount", timings.values(), _targets(timings), rounds, as_json=as_json)
+        yield Suite("mount", 5, cases, _targets)
 
 
 def _reads(ours: Path, python: Path, mock: Path) -> Iterator[Case]:
@@ -89,7 +89,7 @@ def _copy(file: Path, memory: Path) -> Callable[[], float]:
     return copy
 
 
-def _targets(timings: dict[str, Timing]) -> Iterator[Target]:
+def _targets(timings: Timings) -> Iterator[Target]:
     def times(of: str, peer: str) -> float:
         ours = timings[f"dgenfs d1c1: {of}"].median
         return timings[f"{peer}: {of}"].median / ours

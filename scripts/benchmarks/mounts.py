@@ -1,11 +1,14 @@
 """Mounts to measure: ours, and the peer's."""
 
+import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
@@ -21,6 +24,31 @@ def dgenfs(*options: str) -> Iterator[Path]:
             yield Path(folder)
         finally:
             _unmount(Path(folder))
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """The process that serves a mount.
+
+    Attributes:
+        pid: its id.
+    """
+
+    pid: int
+
+    def resident_bytes(self) -> int:
+        """Return how much memory it has."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
+
+def daemon(mountpoint: Path) -> Daemon:
+    """Return the daemon of a mount made by ``dgenfs``."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            if os.fsencode(mountpoint) in (folder / "cmdline").read_bytes().split(b"\0"):
+                return Daemon(int(folder.name))
+    raise LookupError(f"{mountpoint}: nobody serves it")
 
 
 @contextmanager

@@ -1,9 +1,7 @@
-"""What was measured, as tables and as JSON."""
+"""What was measured, as tables and as values for JSON."""
 
-import json
 import platform
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,42 +12,100 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rounds import Timing
+from benchmarks.suite import Suite, Target, Timings
 from dgenfs import topology
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What the project promises about two timings.
+class Result:
+    """A suite that was measured.
 
     Attributes:
-        text: the promise.
-        value: what was measured.
-        least: what it must come to.
+        suite: what was measured.
+        rounds: turns that each case took.
+        timings: by the case's name.
+        targets: what was promised.
     """
 
-    text: str
-    value: float
-    least: float
+    suite: Suite
+    rounds: int
+    timings: Timings
+    targets: Sequence[Target]
 
-    @property
-    def met(self) -> bool:
-        """Whether the promise was kept in this run."""
-        return self.value >= self.least
+    def tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+        """Yield title, heads and rows of each table."""
+        yield (
+            f"{self.suite.title}, {self.rounds} rounds",
+            ["case", "median", "quartiles"],
+            [
+                [timing.case.name, median(timing), f"± {100 * timing.spread:.0f} %"]
+                for timing in self.timings.values()
+            ],
+        )
+        yield (
+            f"{self.suite.title}, what is aimed at",
+            ["target", "least", "measured", ""],
+            [
+                [
+                    target.text,
+                    f"{target.least:g}",
+                    f"{target.value:.2f}",
+                    "met" if target.met else "missed",
+                ]
+                for target in self.targets
+            ],
+        )
+
+    def values(self) -> dict[str, Any]:
+        """Return everything, for JSON."""
+        return {
+            "title": self.suite.title,
+            "rounds": self.rounds,
+            "timings": [
+                {
+                    "case": timing.case.name,
+                    "bytes": timing.case.size,
+                    "median_seconds": timing.median,
+                    "lower_quartile_seconds": timing.best,
+                    "upper_quartile_seconds": timing.worst,
+                }
+                for timing in self.timings.values()
+            ],
+            "targets": [
+                {
+                    "target": target.text,
+                    "least": target.least,
+                    "measured": target.value,
+                    "met": target.met,
+                }
+                for target in self.targets
+            ],
+        }
 
 
-def speed(timing: Timing) -> float:
-    """Return GB/s (10^9) of a case that moves bytes."""
-    return timing.case.size / timing.median / 1e9
+def median(timing: Timing) -> str:
+    """Return the speed of a case that moves bytes, the time of one that does not."""
+    if timing.case.size:
+        return f"{timing.speed:.2f} GB/s"
+    if timing.median >= 1:
+        return f"{timing.median:.2f} s"
+    return f"{timing.median * 1e6:.2f} µs"
 
 
 def machine() -> dict[str, str]:
     """Return what the figures depend on."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     models = [line.split(":")[1].strip() for line in cpuinfo.splitlines() if "model name" in line]
+    (memory,) = [
+        int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemTotal:")
+    ]
     nodes = topology.detect().nodes
     return {
         "processor": models[0] if models else platform.machine(),
         "CPUs": f"{sum(len(node.cpus) for node in nodes)} on {len(nodes)} NUMA node(s)",
+        "memory": f"{memory / (1 << 20):.1f} GiB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
         "numba": numba.__version__,
@@ -57,57 +113,12 @@ def machine() -> dict[str, str]:
     }
 
 
-def show(
-    title: str, timings: Iterable[Timing], targets: Iterable[Target], rounds: int, *, as_json: bool
-) -> None:
-    """Print the machine, every timing and every target."""
-    timings, targets = list(timings), list(targets)
-    if as_json:
-        sys.stdout.write(json.dumps(_values(title, timings, targets, rounds), indent=2) + "\n")
-        return
+def show(result: Result) -> None:
+    """Print the tables."""
     console = Console()
-    console.print(", ".join(f"{what} {value}" for what, value in machine().items()), style="dim")
-    table = Table("case", "median", "quartiles", title=f"{title}, {rounds} rounds", box=None)
-    for timing in timings:
-        table.add_row(timing.case.name, _median(timing), f"± {100 * timing.spread:.0f} %")
-    console.print(table)
-    promises = Table("target", "least", "measured", "", box=None)
-    for target in targets:
-        verdict = "[green]met[/]" if target.met else "[red]missed[/]"
-        promises.add_row(target.text, f"{target.least:g}", f"{target.value:.2f}", verdict)
-    console.print(promises)
-
-
-def _median(timing: Timing) -> str:
-    if timing.case.size:
-        return f"{speed(timing):.2f} GB/s"
-    return f"{timing.median * 1e6:.2f} µs"
-
-
-def _values(
-    title: str, timings: list[Timing], targets: list[Target], rounds: int
-) -> dict[str, Any]:
-    return {
-        "title": title,
-        "machine": machine(),
-        "rounds": rounds,
-        "timings": [
-            {
-                "case": timing.case.name,
-                "bytes": timing.case.size,
-                "median_seconds": timing.median,
-                "lower_quartile_seconds": timing.best,
-                "upper_quartile_seconds": timing.worst,
-            }
-            for timing in timings
-        ],
-        "targets": [
-            {
-                "target": target.text,
-                "least": target.least,
-                "measured": target.value,
-                "met": target.met,
-            }
-            for target in targets
-        ],
-    }
+    for title, heads, rows in result.tables():
+        table = Table(*heads, title=title, box=None, title_justify="left")
+        for row in rows:
+            style = {"met": "green", "missed": "red"}.get(row[-1])
+            table.add_row(*row, style=style)
+        console.print(table)

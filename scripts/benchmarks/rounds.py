@@ -41,6 +41,11 @@ class Timing:
     worst: float
 
     @property
+    def speed(self) -> float:
+        """GB/s (10^9), of a case that moves bytes."""
+        return self.case.size / self.median / 1e9
+
+    @property
     def spread(self) -> float:
         """Half of what lies between the quartiles, as a share of the median."""
         return (self.worst - self.best) / 2 / self.median
@@ -72,8 +77,8 @@ def measure(cases: Sequence[Case], rounds: int) -> dict[str, Timing]:
     return timings
 
 
-def repeated(call: Callable[[], object]) -> Callable[[], float]:
-    """Return a turn of as many calls as take TURN, which the first turn finds out."""
+def repeated(call: Callable[[], object], least: float = TURN) -> Callable[[], float]:
+    """Return a turn of as many calls as take ``least`` seconds, which the first turn finds out."""
     calls = 0
 
     def turn() -> float:
@@ -81,7 +86,7 @@ def repeated(call: Callable[[], object]) -> Callable[[], float]:
         if calls == 0:
             call()
             start = time.perf_counter()
-            while time.perf_counter() - start < TURN:
+            while time.perf_counter() - start < least:
                 call()
                 calls += 1
         start = time.perf_counter()

@@ -3,10 +3,11 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.results import Target, show, speed
-from benchmarks.rounds import Case, measure, repeated
+from benchmarks.rounds import Case, repeated
+from benchmarks.suite import Suite, Target, Timings
 from dgenfs import Spec
 from dgenfs.verify import Verifier
 from dgenfs.write import Range, write_file
@@ -16,15 +17,17 @@ MEMORY = Path("/dev/shm")
 READ = 4 << 20  # bytes
 
 
-def verify(rounds: int, *, as_json: bool) -> None:
-    """Measure and print; the files are removed afterwards."""
+@contextmanager
+def verify() -> Iterator[Suite]:
+    """Verification of a 4 GiB file in memory, with a plain read as peer."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Verifier() as verifier:
         cases = [case for name in NAMES for case in _cases(Path(folder), name, verifier)]
-        timings = measure(cases, rounds)
-    targets = [
-        Target(f"verify {name}: GB/s", speed(timings[f"verify {name}"]), 2) for name in NAMES
-    ]
-    show("verify", timings.values(), targets, rounds, as_json=as_json)
+        yield Suite("verify", 7, cases, _targets)
+
+
+def _targets(timings: Timings) -> Iterator[Target]:
+    for name in NAMES:
+        yield Target(f"verify {name}: GB/s", timings[f"verify {name}"].speed, 2)
 
 
 def _cases(folder: Path, name: str, verifier: Verifier) -> Iterator[Case]:

@@ -1,0 +1,174 @@
+"""How speed depends on readers, file size, open handles, cache, duplicates and ratio."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import mounts
+from benchmarks.clients import open_and_close, random_reads
+from benchmarks.fio import Workload, turn
+from benchmarks.rounds import Case, repeated
+from benchmarks.suite import Series, Suite, Target, Timings
+from dgenfs import DataGenerator, Spec
+
+MIB = 1 << 20
+TURN = 0.2  # seconds
+FILE = 1 << 40  # bytes
+READERS = (1, 2, 4, 8, 16)
+SIZES = ("1M", "1G", "1T", "1P", "8E-1")
+HANDLES = (1, 100, 10_000, 100_000)
+CACHES = ("0", "16M", "64M", "1G")
+DUPLICATES = (1, 4, 16, 100, 1000)
+DUPLICATED = "8G"  # of its content, a cache of 64 MiB holds all from d1000 on
+RATIOS = (1, 1.5, 2, 4, 8, 20)
+FLAT = 0.8  # the slowest point of what must not matter, as a share of the fastest
+
+IN_ORDER = ("--rw=read", "--ioengine=psync")
+AT_RANDOM = ("--rw=randread", "--ioengine=psync")
+HOT = (
+    Workload("1 MiB in order in 8 MiB", MIB, IN_ORDER, 8 * MIB),
+    Workload("1 MiB in order in 256 MiB", MIB, IN_ORDER, 256 * MIB),
+    Workload("1 MiB in order in 1 TiB", MIB, IN_ORDER),
+)
+HOT_SMALL = Workload("4 KiB random in 8 MiB", 4096, AT_RANDOM, 8 * MIB)
+
+
+@contextmanager
+def scaling() -> Iterator[Suite]:
+    """How speed depends on readers, file size, open handles, cache, duplicates and ratio."""
+    with ExitStack() as stack:
+        ours = stack.enter_context(mounts.dgenfs())
+        mock = stack.enter_context(mounts.mock_large_files(FILE))
+        cached = {cache: stack.enter_context(mounts.dgenfs("--cache", cache)) for cache in CACHES}
+        flat = [_file_sizes(ours), *_open_handles(stack)]
+        series = [
+            *_readers(ours, mock),
+            *flat,
+            *_caches(cached),
+            _duplicates(cached),
+            *_ratios(ours),
+        ]
+
+        def targets(timings: Timings) -> Iterator[Target]:
+            for one in flat:
+                for line in one.lines:
+                    text = f"{one.title}, {line}: slowest x fastest"
+                    yield Target(text, one.flatness(line, timings), FLAT)
+
+        yield Suite("scaling", 3, [], targets, series)
+
+
+def _readers(ours: Path, mock: Path) -> Iterator[Series]:
+    servers = {"dgenfs": ours / f"{FILE}_d1_c1", "mock-large-files-fuse": mock}
+    for name, block, options in (
+        ("4 KiB random", 4096, AT_RANDOM),
+        ("1 MiB in order", MIB, IN_ORDER),
+    ):
+        yield Series(
+            f"{name}, by readers",
+            "readers",
+            {
+                server: [
+                    (
+                        n,
+                        _fio(
+                            f"{server}: {name}, {n} readers",
+                            Workload(name, block, (*options, f"--numjobs={n}")),
+                            file,
+                        ),
+                    )
+                    for n in READERS
+                ]
+                for server, file in servers.items()
+            },
+        )
+
+
+def _file_sizes(ours: Path) -> Series:
+    points = []
+    for name in SIZES:
+        size = Spec.parse(name).size
+        read = repeated(random_reads(ours / name, size), TURN)
+        points.append((float(size), Case(f"4 KiB random of {name}", read)))
+    return Series("4 KiB random, by file size", "file size, bytes", {"dgenfs": points}, True)
+
+
+def _open_handles(stack: ExitStack) -> Iterator[Series]:
+    """Yield what reading, and opening one more, takes; the handles stay open, a mount for each."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = 2 * sum(HANDLES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, max(hard, most)))
+    reads, opens = [], []
+    for number in HANDLES:
+        file = stack.enter_context(mounts.dgenfs()) / "1T"
+        for _ in range(number):
+            stack.callback(os.close, os.open(file, os.O_RDONLY))
+        read = repeated(random_reads(file, FILE), TURN)
+        reads.append((float(number), Case(f"4 KiB random, {number} open handles", read)))
+        case = Case(f"open and close, {number} open handles", repeated(open_and_close(file), TURN))
+        opens.append((float(number), case))
+    yield Series("4 KiB random, by open handles", "open handles", {"dgenfs": reads}, True)
+    yield Series("Open and close, by open handles", "open handles", {"dgenfs": opens}, True)
+
+
+def _caches(cached: dict[str, Path]) -> Iterator[Series]:
+    for title, workloads in (("1 MiB reads", HOT), ("4 KiB reads", (HOT_SMALL,))):
+        lines = {}
+        for workload in workloads:
+            lines[workload.name] = [
+                (
+                    Spec.parse(cache).size / MIB,
+                    _fio(f"{workload.name}, cache {cache}", workload, folder / f"{FILE}_d1_c1"),
+                )
+                for cache, folder in cached.items()
+            ]
+        yield Series(f"{title}, by cache", "cache, MiB", lines)
+
+
+def _duplicates(cached: dict[str, Path]) -> Series:
+    workload = HOT[-1]
+    return Series(
+        f"1 MiB in order in {DUPLICATED}iB, by dedup ratio",
+        "dedup ratio",
+        {
+            f"cache {cache}": [
+                (
+                    float(dedup),
+                    _fio(
+                        f"{workload.name}, d{dedup}, cache {cache}",
+                        workload,
+                        cached[cache] / f"{DUPLICATED}_d{dedup}_c1",
+                    ),
+                )
+                for dedup in DUPLICATES
+            ]
+            for cache in ("0", "64M", "1G")
+        },
+        True,
+    )
+
+
+def _ratios(ours: Path) -> Iterator[Series]:
+    buffer = np.zeros(MIB, np.uint8)
+    filled, read = [], []
+    for ratio in RATIOS:
+        generator = DataGenerator(f"1T_c{ratio}", threads=1)
+        case = Case(
+            f"generate 1 MiB, c{ratio}", repeated(partial(generator.fill_chunk, buffer)), MIB
+        )
+        filled.append((float(ratio), case))
+        workload = Workload("1 MiB in order", MIB, IN_ORDER)
+        read.append(
+            (float(ratio), _fio(f"{workload.name}, c{ratio}", workload, ours / f"1T_c{ratio}"))
+        )
+    lines = {"generate, one thread": filled, "read from the mount": read}
+    yield Series("1 MiB, by compression ratio", "compression ratio", lines)
+
+
+def _fio(name: str, workload: Workload, file: Path) -> Case:
+    return Case(name, turn(workload, file), workload.block if workload.block >= MIB else 0)

@@ -1,0 +1,71 @@
+"""Directories of many files: opened, read and closed one after the other, and listed."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from benchmarks import mounts
+from benchmarks.clients import random_reads
+from benchmarks.rounds import Case, repeated
+from benchmarks.suite import Suite, Target, Timings
+from dgenfs import Spec
+
+FILE = "1T_d1_c1"
+TREE = "100000000x4K_d1_c1_f1000"
+LARGE = "1000000x100K_d2_c1.5"  # one directory of a million files
+READ = "4 KiB read"
+FRESH = "file of 4 KiB that is new to the kernel opened, read and closed"
+LIST = "directory of 1,000,000 files listed"
+LISTED_SECONDS = 15  # at most
+GROWTH = 50_000_000  # bytes, of the daemon while it lists, at most
+TURN = 0.2  # seconds
+
+
+@contextmanager
+def trees() -> Iterator[Suite]:
+    """Directories of many files, against reads of a file that is open."""
+    with mounts.dgenfs(FILE, TREE, LARGE) as folder:
+        daemon = mounts.daemon(folder)
+        before = daemon.resident_bytes()
+        cases = [
+            Case(READ, repeated(random_reads(folder / FILE, 1 << 40), TURN)),
+            Case(FRESH, repeated(_fresh_files(folder), TURN)),
+            Case(LIST, _listing(folder / LARGE)),
+        ]
+
+        def targets(timings: Timings) -> Iterator[Target]:
+            reads = timings[FRESH].median / timings[READ].median
+            yield Target(f"{FRESH}: 4 KiB reads it takes, of 4", 4 / reads, 1)
+            yield Target(f"{LIST}: {LISTED_SECONDS} s / time", 15 / timings[LIST].median, 1)
+            grown = max(1, daemon.resident_bytes() - before)
+            yield Target("all of it: 50 MB / what the daemon grew", GROWTH / grown, 1)
+
+        yield Suite("trees", 5, cases, targets)
+
+
+def _fresh_files(folder: Path) -> Callable[[], object]:
+    spec = Spec.parse(TREE)
+    numbers = count()
+    buffer = bytearray(4096)
+    root = f"{folder / TREE}/"
+
+    def read_next() -> None:
+        descriptor = os.open(root + spec.path(next(numbers)), os.O_RDONLY)
+        if os.preadv(descriptor, [buffer], 0) != len(buffer):
+            raise AssertionError("a short read")
+        os.close(descriptor)
+
+    return read_next
+
+
+def _listing(folder: Path) -> Callable[[], float]:
+    def turn() -> float:
+        start = time.perf_counter()
+        subprocess.run(["ls", "-f", folder], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - start
+
+    return turn
