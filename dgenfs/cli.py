@@ -25,10 +25,11 @@ import dgenfs
 from dgenfs import logs, report
 from dgenfs.analyze import MissingLibraryError, find_files
 from dgenfs.analyze import analyze as measure
+from dgenfs.findings import FileReport, TreeReport
 from dgenfs.mount.mountpoint import FSTYPE, MountError, check_answers, mounted_at, unmount
 from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
 from dgenfs.suggest import nearest_name
-from dgenfs.verify import FileReport, TreeReport, Verifier
+from dgenfs.verify import Verifier
 from dgenfs.write import Range, write_file, write_stream, write_tree
 
 DIFFERENT = 1

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from dgenfs.analyze import Analysis
 from dgenfs.expected import content_defined_dedup, fixed_dedup
+from dgenfs.findings import Extent, FileReport, Kind, TreeReport
 from dgenfs.layout import FORMAT, SECTOR
 from dgenfs.spec import Spec
-from dgenfs.verify import Extent, FileReport, Kind, TreeReport
 
 SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
 

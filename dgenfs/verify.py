@@ -10,14 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs import topology
+from dgenfs.findings import MAX_PATHS, Extent, FileReport, Kind, TreeReport
 from dgenfs.kernels import locate
 from dgenfs.kernels.compare import compare
 from dgenfs.layout import SECTOR, Layout
@@ -27,25 +27,10 @@ from dgenfs.spec import Spec
 CHUNK = 4 << 20  # bytes of one read
 MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
 BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
-MAX_EXTENTS = 10_000  # kept of one file; the totals count all
-MAX_PATHS = 10_000  # kept of each list of a tree
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
-
-
-class Kind(StrEnum):
-    """What an extent of damage is."""
-
-    ZEROS = "zeros"
-    MISPLACED = "misplaced"
-    OTHER_SEED = "other seed"
-    BIT_FLIPS = "bit flips"
-    UNKNOWN = "unknown"
-    MISSING = "missing tail"
-    EXCESS = "excess tail"
-    UNREADABLE = "unreadable"
 
 
 _KINDS = {
@@ -55,146 +40,6 @@ _KINDS = {
     locate.BIT_FLIPS: Kind.BIT_FLIPS,
     locate.UNKNOWN: Kind.UNKNOWN,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Damage of one kind in adjoining sectors.
-
-    Attributes:
-        start: offset of the first wrong byte in the file.
-        end: offset behind the last wrong byte.
-        kind: what the bytes are instead.
-        wrong_bytes: bytes between that differ; the missing, excess or unreadable bytes.
-        wrong_bits: bits between that differ; 0 where no bits were compared.
-        belongs_at: for MISPLACED and OTHER_SEED, the offset that the bytes at ``start`` belong at;
-            where duplicates leave a choice, the one nearest to ``start``.
-        belongs_in: the number of the tree's file that they belong in; 0 for a plain file.
-        seed: for OTHER_SEED, the seed of the content they belong to.
-    """
-
-    start: int
-    end: int
-    kind: Kind
-    wrong_bytes: int
-    wrong_bits: int = 0
-    belongs_at: int | None = None
-    belongs_in: int | None = None
-    seed: int | None = None
-
-    def continues(self, before: "Extent") -> bool:
-        """Return whether this extent and the one before it are one, cut by a chunk's end."""
-        if self.kind is not before.kind or self.seed != before.seed:
-            return False
-        if self.start // SECTOR > (before.end - 1) // SECTOR + 1:
-            return False
-        if self.belongs_at is None or before.belongs_at is None:
-            return self.belongs_at is before.belongs_at
-        return (
-            self.belongs_in == before.belongs_in
-            and self.belongs_at - self.start == before.belongs_at - before.start
-        )
-
-
-@dataclass(slots=True)
-class Total:
-    """All extents of one kind, kept or not."""
-
-    extents: int = 0
-    wrong_bytes: int = 0
-    wrong_bits: int = 0
-
-
-@dataclass(slots=True)
-class FileReport:
-    """What verify found in one file.
-
-    Attributes:
-        path: the file.
-        name: canonical name of what it should hold.
-        file: number of the file in a tree, 0 for a plain file.
-        expected_size: bytes it should have.
-        size: bytes it has.
-        wrong_sectors: 512-byte sectors with a wrong byte among those compared.
-        extents: damage in order of offset, at most MAX_EXTENTS.
-        totals: all damage by kind.
-    """
-
-    path: Path
-    name: str
-    file: int
-    expected_size: int
-    size: int
-    wrong_sectors: int = 0
-    extents: list[Extent] = field(default_factory=list)
-    totals: dict[Kind, Total] = field(default_factory=dict)
-
-    @property
-    def identical(self) -> bool:
-        """Whether every byte is right."""
-        return not self.totals
-
-    @property
-    def wrong_bytes(self) -> int:
-        """Bytes that differ, are missing, in excess or unreadable."""
-        return sum(total.wrong_bytes for total in self.totals.values())
-
-    @property
-    def omitted_extents(self) -> int:
-        """Extents that are counted in the totals only."""
-        return sum(total.extents for total in self.totals.values()) - len(self.extents)
-
-    def add(self, extent: Extent) -> None:
-        """Add an extent that starts behind all others."""
-        total = self.totals.setdefault(extent.kind, Total())
-        total.wrong_bytes += extent.wrong_bytes
-        total.wrong_bits += extent.wrong_bits
-        if self.extents and extent.continues(self.extents[-1]):
-            before = self.extents[-1]
-            self.extents[-1] = replace(
-                before,
-                end=extent.end,
-                wrong_bytes=before.wrong_bytes + extent.wrong_bytes,
-                wrong_bits=before.wrong_bits + extent.wrong_bits,
-            )
-            return
-        total.extents += 1
-        if len(self.extents) < MAX_EXTENTS:
-            self.extents.append(extent)
-
-
-@dataclass(slots=True)
-class TreeReport:
-    """What verify found in the directory of a tree.
-
-    Attributes:
-        path: the directory.
-        name: canonical name of the tree.
-        files: files the tree should have.
-        identical_files: files without a wrong byte.
-        different: reports of files with wrong bytes, at most MAX_PATHS.
-        different_files: number of them all.
-        missing: paths within the tree of files that are not there, at most MAX_PATHS.
-        missing_files: number of them all.
-        unexpected: paths within the tree that should not be there, at most MAX_PATHS.
-        unexpected_files: number of them all.
-    """
-
-    path: Path
-    name: str
-    files: int
-    identical_files: int = 0
-    different: list[FileReport] = field(default_factory=list)
-    different_files: int = 0
-    missing: list[str] = field(default_factory=list)
-    missing_files: int = 0
-    unexpected: list[str] = field(default_factory=list)
-    unexpected_files: int = 0
-
-    @property
-    def identical(self) -> bool:
-        """Whether all files are there, every byte is right, and nothing else is there."""
-        return not (self.different_files or self.missing_files or self.unexpected_files)
 
 
 class NotAFileError(ValueError):

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from dgenfs import Spec, report
 from dgenfs.analyze import Analysis, CompressRatio, DedupRatio
-from dgenfs.verify import Extent, FileReport, Kind, TreeReport
+from dgenfs.findings import Extent, FileReport, Kind, TreeReport
 
 
 def lines(renderable: Any) -> list[str]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from privileges import as_root
 
 from dgenfs import DataGenerator, Spec
-from dgenfs.verify import BLOCK, CHUNK, MAX_EXTENTS, Extent, FileReport, Kind, Verifier
+from dgenfs.findings import MAX_EXTENTS, Extent, FileReport, Kind
+from dgenfs.verify import BLOCK, CHUNK, Verifier
 from dgenfs.write import write_tree
 
 Bytes = NDArray[np.uint8]
