@@ -26,18 +26,30 @@ UNKNOWN = 5
 START = 0  # index of the first wrong byte
 END = 1  # index behind the last wrong byte
 KIND = 2
-SHIFT = 3  # bytes to add to a content offset, modulo the period, to get where the bytes belong
+# Bytes to add to a content offset, modulo the period, to get where the bytes belong; a uint64 in an
+# int64's bits, as files that end in partial units may have a period above 2^63.
+SHIFT = 3
 KEY = 4  # index of the key that the bytes belong to
 WRONG_BYTES = 5
 WRONG_BITS = 6
 COLUMNS = 7
 
-NOT_FOUND = -1
+NOT_FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)  # above every period
 
 _SECTOR = np.uint64(SECTOR)
 _WORD = np.uint64(WORD)
 _ONE = np.uint64(1)
 _BYTE_BITS = np.uint64(8)
+
+
+@inlined
+def add_modulo(a, b, period):
+    """Return ``(a + b) % period`` (uint64), for ``a < period`` and ``b <= period`` (uint64).
+
+    The plain sum of two content offsets may pass 2^64.
+    """
+    rest = period - b
+    return a - rest if a >= rest else a + b
 
 
 @inlined
@@ -55,7 +67,7 @@ def word_number(word, key):
     return (unmix(word) - key) * INVERSE_GAMMA - _ONE
 
 
-@kernel("int64(Array(uint8, 1, 'C', readonly=True), int64, int64, uint64, uint64, int64)")
+@kernel("uint64(Array(uint8, 1, 'C', readonly=True), int64, int64, uint64, uint64, uint64)")
 def locate(buf, start, stop, key, period, own):
     """Return the content offset that ``buf[start]`` belongs to, by any two random words behind it.
 
@@ -66,10 +78,10 @@ def locate(buf, start, stop, key, period, own):
             may end up to 15 bytes later if ``buf`` does.
         key: uint64, the layout's key.
         period: uint64, bytes, a multiple of 4096.
-        own: int64, a content offset that is no answer, NOT_FOUND for none.
+        own: uint64, a content offset that is no answer, NOT_FOUND for none.
 
     Returns:
-        int64, bytes, below ``period``; NOT_FOUND if no such pair is there.
+        uint64, bytes, below ``period``; NOT_FOUND if no such pair is there.
     """
     words = period // _WORD
     last = min(stop - 1, np.int64(buf.size) - 2 * WORD)
@@ -78,10 +90,10 @@ def locate(buf, start, stop, key, period, own):
             number = word_number(load_word(buf, at), key)
             if number < words and word_number(load_word(buf, at + WORD), key) == number + _ONE:
                 ahead = np.uint64(at - start) % period
-                found = np.int64((number * _WORD + period - ahead) % period)
+                found = add_modulo(number * _WORD, period - ahead, period)
                 if found != own:
                     return found
-    return np.int64(NOT_FOUND)
+    return NOT_FOUND
 
 
 @kernel(
@@ -129,42 +141,43 @@ def find_damage(buf, offset, keys, period, c_milli, extents):
             at += length
             continue
         kind = UNKNOWN
-        shift = np.int64(0)
+        shift = np.uint64(0)
         owner = np.int64(0)
         if merging:
             # The end of an extent may be too short for two words to tell where it belongs.
             row = extents[rows - 1]
             if row[KIND] == MISPLACED or row[KIND] == OTHER_SEED:
-                there = (position + np.uint64(row[SHIFT])) % period
+                there = add_modulo(position, np.uint64(row[SHIFT]), period)
                 part = buf[at : at + length]
                 if compare(part, there, keys[row[KEY]], period, c_milli)[0] < 0:
                     kind = row[KIND]
-                    shift = row[SHIFT]
+                    shift = np.uint64(row[SHIFT])
                     owner = row[KEY]
         # Bits that flip one by one leave others of their bytes; an erased byte loses 4 on average.
         if kind == UNKNOWN and zeros == wrong_bytes and wrong_bits > wrong_bytes:
             kind = ZEROS
         elif kind == UNKNOWN:
             start = max(np.int64(0), at + first - (within + first) % WORD)
-            here = np.int64((offset + np.uint64(start)) % period)
+            here = (offset + np.uint64(start)) % period
             for k in range(keys.size):
-                own = here if k == 0 else np.int64(NOT_FOUND)
+                own = here if k == 0 else NOT_FOUND
                 found = locate(buf, start, at + last + 1, keys[k], period, own)
                 if found != NOT_FOUND:
                     kind = MISPLACED if k == 0 else OTHER_SEED
-                    shift = np.int64((np.uint64(found) + period - np.uint64(here)) % period)
+                    shift = add_modulo(found, period - here, period)
                     owner = np.int64(k)
                     break
             if kind == UNKNOWN and (wrong_bits <= 8 or wrong_bits <= 2 * wrong_bytes):
                 kind = BIT_FLIPS
         if merging:
             row = extents[rows - 1]
-            merging = row[KIND] == kind and row[SHIFT] == shift and row[KEY] == owner
+            same_place = np.uint64(row[SHIFT]) == shift and row[KEY] == owner
+            merging = row[KIND] == kind and same_place
         if not merging:
             row = extents[rows]
             row[START] = at + first
             row[KIND] = kind
-            row[SHIFT] = shift
+            row[SHIFT] = np.int64(shift)
             row[KEY] = owner
             row[WRONG_BYTES] = 0
             row[WRONG_BITS] = 0

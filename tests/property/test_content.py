@@ -14,7 +14,7 @@ from vectors import VECTORS, Vector
 import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.kernels.compare import compare
-from dgenfs.kernels.content import random_words, random_words_numerator
+from dgenfs.kernels.content import fill, random_words, random_words_numerator
 from dgenfs.kernels.locate import NOT_FOUND, locate
 from dgenfs.kernels.words import SECTOR
 
@@ -166,6 +166,23 @@ def test_locate(name: str, start: int, data: st.DataObject) -> None:
     if content.size < 1 << 40:
         other = key ^ np.uint64(1)
         assert locate(padded, start, padded.size, other, period, NOT_FOUND) == NOT_FOUND
+
+
+@pytest.mark.parametrize("ahead", [0, 3, 8, 2000])
+@pytest.mark.parametrize("before_end", [1 << 10, 1 << 20, 1 << 62, (1 << 63) + 8])
+def test_locate_in_the_largest_period(ahead: int, before_end: int) -> None:
+    layout = Spec.parse("1000000000x9223372036").layout
+    assert layout.period > 1 << 63
+    key, period = np.uint64(layout.key), np.uint64(layout.period)
+    offset = layout.period - before_end
+    piece = np.zeros(ahead + 512, np.uint8)
+    fill(piece[ahead:], np.uint64(offset), key, period, np.uint64(layout.compress_milli))
+    found = locate(piece, 0, piece.size, key, period, NOT_FOUND)
+    assert found == offset - ahead
+    assert locate(piece, 0, piece.size, key, period, np.uint64(found)) == NOT_FOUND
+    # Before the content's first word stands its last one.
+    fill(piece[ahead:], np.uint64(0), key, period, np.uint64(layout.compress_milli))
+    assert locate(piece, 0, piece.size, key, period, NOT_FOUND) == -ahead % layout.period
 
 
 def test_generate_data() -> None:
