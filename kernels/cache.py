@@ -22,7 +22,6 @@ from dgenfs.kernels.libc import mutex_lock, mutex_unlock
 BLOCK = 4 << 20  # bytes
 EXTENT = 64 << 10  # bytes; 64 of them are a block, one bit each
 NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
-BYPASS = np.int64(-1)
 
 # Words of Cache.state; the mutex (pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64) is first.
 NEWEST = 8

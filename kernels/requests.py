@@ -41,13 +41,17 @@ READ = 15
 RELEASE = 18
 GETXATTR = 22
 FLUSH = 25
-INIT = 26
+READDIR = 28
 INTERRUPT = 36
+READDIRPLUS = 44
 READ_REQUEST = 80  # bytes: struct fuse_in_header, struct fuse_read_in
 HEADER = 40  # bytes of struct fuse_in_header
 FH_END = 48  # bytes of a request up to its handle, in OPEN up to its flags
 XATTR_NAME = 48  # bytes of a GETXATTR before the name
 USER_LENGTH = 5  # bytes of "user."
+# Bytes of a listing's reply, which goes through a socket: net.core.wmem_max may be 208 KiB. The
+# kernel asks for the rest.
+MAX_LISTING = 128 << 10
 REPLY_HEADER = 16  # bytes of struct fuse_out_header
 ENTRY_WORDS = 16  # of struct fuse_entry_out
 ENTRY_NODEID = 0
@@ -413,6 +417,12 @@ def serve(fuse, control, stop, open_flags, entry, hints, contents, cache, scratc
             _reply(fuse, scratch, words, unique, 0, ENODATA, 0)
             counters[REQUESTS + GETXATTR] += _ONE
         else:
+            if (
+                opcode in (np.uint64(READDIR), np.uint64(READDIRPLUS))
+                and received >= READ_REQUEST
+                and words[7] & _INDEX > np.uint64(MAX_LISTING)
+            ):
+                words[7] = (words[7] & ~_INDEX) | np.uint64(MAX_LISTING)
             while libc.send(control, request, np.uint64(received), libc.MSG_NOSIGNAL) < 0:
                 error = libc.errno()
                 if error != EINTR or stop[0] != 0:

@@ -1,5 +1,6 @@
 """The control files of the root, which are not listed and so not copied."""
 
+import dataclasses
 import errno
 import json
 import logging
@@ -70,27 +71,25 @@ class TopologyFile:
     def read(self) -> bytes:
         """Return JSON."""
         workers = self._workers
-        nodes = []
-        for of in workers.nodes:
-            stats = cache_stats(of.cache)
-            nodes.append(
-                {
-                    "node": of.node.index,
-                    "cpus": of.node.cpus,
-                    "memory_bytes": of.node.memory_bytes,
-                    "cache": {name: getattr(stats, name) for name in stats.__dataclass_fields__},
-                    "workers": [
-                        {
-                            "thread": worker.name,
-                            "tid": worker.thread.native_id if worker.thread else None,
-                            "cpus": of.node.cpus,
-                            "requests": int(worker.counters[: requests.OPCODES].sum()),
-                            "bytes": int(worker.counters[requests.BYTES]),
-                        }
-                        for worker in of.workers
-                    ],
-                }
-            )
+        nodes = [
+            {
+                "node": of.node.index,
+                "cpus": of.node.cpus,
+                "memory_bytes": of.node.memory_bytes,
+                "cache": dataclasses.asdict(cache_stats(of.cache)),
+                "workers": [
+                    {
+                        "thread": worker.name,
+                        "tid": worker.thread.native_id if worker.thread else None,
+                        "cpus": of.node.cpus,
+                        "requests": int(worker.counters[: requests.OPCODES].sum()),
+                        "bytes": int(worker.counters[requests.BYTES]),
+                    }
+                    for worker in of.workers
+                ],
+            }
+            for of in workers.nodes
+        ]
         return as_json(
             {
                 "workers_per_node": workers.workers_per_node,

@@ -36,16 +36,20 @@ def drop_entries(mountpoint: Path, inodes: Collection[int]) -> None:
 
     Args:
         mountpoint: where this process's file system is mounted.
-        inodes: whose entries, where the user may not reconfigure the file system; else all.
+        inodes: whose entries, where the file system cannot be reconfigured; else all.
 
     Raises:
-        OSError: EINVAL, nothing is mounted there, or the kernel is older than 6.18 and the user
-            not root.
+        OSError: EINVAL, nothing is mounted there, or the kernel is older than 6.18 and can do it
+            in the first way only.
     """
     try:
         _reconfigure(mountpoint)
-    except PermissionError:
-        _prune(inodes)
+    except OSError:
+        # Not root's, or not there any more: a directory above was renamed.
+        descriptors = fuse_descriptors()
+        if not descriptors:
+            raise
+        _prune(min(descriptors), inodes)
 
 
 def _reconfigure(mountpoint: Path) -> None:
@@ -56,10 +60,10 @@ def _reconfigure(mountpoint: Path) -> None:
         os.close(descriptor)
 
 
-def _prune(inodes: Collection[int]) -> None:
+def _prune(fuse: int, inodes: Collection[int]) -> None:
     numbers = struct.pack(f"<{len(inodes)}Q", *inodes)
     head = _PRUNE.pack(_PRUNE.size + len(numbers), _NOTIFY_PRUNE, 0, len(inodes), 0, 0)
-    os.write(min(fuse_descriptors()), head + numbers)
+    os.write(fuse, head + numbers)
 
 
 def _call(number: int, *arguments: int | bytes | None) -> int:

@@ -1,5 +1,6 @@
 """The life of a mount: made, served until it is unmounted or told to end, and cleaned up."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -17,7 +18,7 @@ from dgenfs.kernels import requests
 from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.control import ReportFile, TopologyFile, as_json
-from dgenfs.mount.mountpoint import MountError
+from dgenfs.mount.mountpoint import Mounted, MountError
 from dgenfs.mount.namespace import Namespace
 from dgenfs.mount.operations import Operations, entry_of_a_file, open_flags
 from dgenfs.mount.reader import Reader
@@ -44,7 +45,7 @@ class MountConfig:
         mountpoint: an empty directory.
         names: what a listing shows.
         allow_other: whether other users may read.
-        workers_per_node: threads on each NUMA node, 0 for one a CPU.
+        workers_per_node: threads on each NUMA node, 0 for one a CPU and one more.
         cache_bytes: of each NUMA node.
         cached: whether the kernel keeps pages of data files.
         compiled: whether the compiled loop answers reads, or Python.
@@ -73,9 +74,14 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     Raises:
         MountError: it cannot be mounted.
         SpecError: a listed name is none.
-        ValueError: a number is outside its range.
+        ValueError: a number is outside its range, or an option not the user's to choose.
     """
     check_cache(config.cache_bytes)
+    for option in config.options:
+        if option.startswith("subtype="):
+            raise ValueError(
+                f"-o {option}: dgenfs knows its mounts by subtype=dgenfs: leave it out"
+            )
     namespace = Namespace(config.names)
     path = mountpoints.prepare(config.mountpoint)
     workers = Workers(
@@ -106,9 +112,9 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     mounted = mountpoints.mounted_at(path)
     leave = functools.partial(mountpoints.detach, path, mounted)
     try:
-        if config.cached and mounted is not None:
-            _raise_read_ahead(mounted.device)
-        trio.run(_Session(descriptor, workers, config, leave).serve, ready, early)
+        trio.run(_Session(descriptor, workers, config, mounted, leave).serve, ready, early)
+    except ExceptionGroup as group:
+        raise MountError(f"{path}: {_first(group)}") from group
     finally:
         leave(connected=False)
         # The interpreter's end would put the default back, which kills, for any other handler.
@@ -116,15 +122,28 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def _first(error: Exception) -> Exception:
+    """Return the first error of what trio gathered."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 class _Session:
     """One mounted session of pyfuse3, from its first request to the last."""
 
     def __init__(
-        self, descriptor: int, workers: Workers, config: MountConfig, leave: Callable[..., None]
+        self,
+        descriptor: int,
+        workers: Workers,
+        config: MountConfig,
+        mounted: Mounted | None,
+        leave: Callable[..., None],
     ) -> None:
         self._descriptor = descriptor
         self._workers = workers
         self._config = config
+        self._mounted = mounted
         self._seam = Seam(descriptor)
         self._leave = leave
         self._greeted = trio.Event()  # INIT is answered
@@ -144,12 +163,14 @@ class _Session:
                 nursery.cancel_scope.cancel()
         finally:
             self._closed = True
-            # Clients see the mount go before the threads that answered them. Not by pyfuse3, which
-            # would unmount whatever is there by now, and nothing after an abort.
-            self._leave(connected=self._seam.is_connected())
-            pyfuse3.close(unmount=False)
-            self._workers.stop()
-            self._seam.close()
+            # Each whatever becomes of those before, the last first. Clients see the mount go before
+            # the threads that answered them. Not by pyfuse3, which would unmount whatever is there
+            # by now, and nothing after an abort.
+            with contextlib.ExitStack() as stack:
+                stack.callback(self._seam.close)
+                stack.callback(self._workers.stop)
+                stack.callback(pyfuse3.close, unmount=False)
+                stack.callback(lambda: self._leave(connected=self._seam.is_connected()))
 
     async def _serve_requests(self, ready: Callable[[], None]) -> None:
         compiled = self._config.compiled
@@ -158,6 +179,9 @@ class _Session:
             nursery.start_soon(pyfuse3.main, 1, 99 if compiled else 1)
             await trio.to_thread.run_sync(self._seam.handshake)
             self._greeted.set()
+            if self._config.cached and self._mounted is not None:
+                # Not earlier: the reply to INIT sets it.
+                _raise_read_ahead(self._mounted.device)
             if compiled:
                 token = trio.lowlevel.current_trio_token()
                 self._seam.start_pump()
@@ -196,8 +220,9 @@ class _Session:
 
 def _mount(operations: Operations, path: Path, config: MountConfig) -> int:
     """Mount and return the session's descriptor."""
-    options = {"fsname=dgenfs", "subtype=dgenfs", "default_permissions"}
-    options.update(config.options)
+    options = {"subtype=dgenfs", "default_permissions", *config.options}
+    if not any(option.startswith("fsname=") for option in options):
+        options.add("fsname=dgenfs")
     if config.allow_other:
         options.add("allow_other")
     before = fuse_descriptors()

@@ -51,14 +51,16 @@ def mounted_at(mountpoint: Path) -> Mounted | None:
 
 def _mounts() -> Iterator[tuple[Path, Mounted]]:
     """Yield all mounts that this process sees, in the order made (proc_pid_mountinfo(5))."""
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        before, _, behind = line.partition(" - ")
-        _, _, device, _, path, *_ = before.split()
-        yield Path(_unescape(path)), Mounted(behind.split()[0], device)
+    # As bytes: the kernel escapes blanks and line ends of ASCII, text has others.
+    for line in Path("/proc/self/mountinfo").read_bytes().rstrip().split(b"\n"):
+        before, _, behind = line.partition(b" - ")
+        _, _, device, _, path, *_ = before.split(b" ")
+        fstype = behind.partition(b" ")[0]
+        yield Path(os.fsdecode(_unescape(path))), Mounted(os.fsdecode(fstype), device.decode())
 
 
-def _unescape(path: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), path)
+def _unescape(path: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), path)
 
 
 def prepare(mountpoint: Path) -> Path:
@@ -149,7 +151,7 @@ def check_answers(mountpoint: Path) -> None:
 
 
 def detach(mountpoint: Path, mounted: Mounted | None, *, connected: bool) -> None:
-    """Detach ``mounted`` from ``mountpoint`` if it is still what is mounted there.
+    """Detach ``mounted`` from ``mountpoint`` if it is still what is mounted there, and topmost.
 
     Unlike umount(8) this asks the file system nothing, so its own daemon can wait for it.
 
@@ -160,11 +162,13 @@ def detach(mountpoint: Path, mounted: Mounted | None, *, connected: bool) -> Non
             meanwhile. Then it is detached from wherever it is by now: a directory above may have
             been renamed.
     """
-    paths = [path for path, found in _mounts() if found == mounted]
-    if not connected:
-        paths = [mountpoint] if mounted is not None and mounted_at(mountpoint) == mounted else []
-    for path in reversed(paths):
-        _detach(path)
+    for path in [path for path, found in _mounts() if found == mounted]:
+        if path != mountpoint and not connected:
+            continue
+        if mounted_at(path) == mounted:
+            _detach(path)
+        else:
+            log.warning("%s: not unmounted: something else is mounted on it", path)
 
 
 def _detach(mountpoint: Path) -> None:

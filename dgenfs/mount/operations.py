@@ -152,6 +152,8 @@ class Operations(pyfuse3.Operations):
             await trio.to_thread.run_sync(drop_entries, self._mountpoint, inodes)
         except OSError as error:
             log.info("%s: names looked up stay in memory: %s", self._mountpoint, error.strerror)
+        except Exception:
+            log.exception("%s: names looked up stay in memory", self._mountpoint)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Take the kernel's references back; must not raise."""
@@ -311,7 +313,11 @@ class Operations(pyfuse3.Operations):
         """Answer bytes: fewer than asked for at the end only."""
         if fh >= requests.CONTROL:
             return self._control_file(fh)[1][off : off + size]
-        row, file = self._namespace.contents.resolve(fh)
+        try:
+            row, file = self._namespace.contents.resolve(fh)
+        except OSError:
+            self.counters[requests.ERRORS] += 1
+            raise
         data = self._reader.read(row, file, off, size)
         self.counters[requests.BYTES] += len(data)
         return data

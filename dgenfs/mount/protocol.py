@@ -4,13 +4,17 @@ Source: Linux include/uapi/linux/fuse.h, protocol 7.45.
 """
 
 import errno
+import mmap
 import struct
 from enum import IntEnum
 
-MAX_REQUEST = 16 << 10  # bytes; requests of a connection whose max_write is 4 KiB are below it
+from dgenfs.kernels.reads import MAX_READ, REQUEST_SIZE
+
+# Bytes. The kernel answers a larger request itself: to set an extended attribute, with E2BIG.
+MAX_REQUEST = REQUEST_SIZE
 MAX_REPLY = (1 << 20) + 4096  # bytes; room for a directory listing of max_pages
 MAX_WRITE = 4096  # bytes, the least there is: only control files are written to
-MAX_PAGES = 256  # of one request
+MAX_PAGES = MAX_READ // mmap.PAGESIZE  # of one request
 MAX_BACKGROUND = 64  # read-ahead and asynchronous direct requests under way
 CONGESTION_THRESHOLD = 48
 

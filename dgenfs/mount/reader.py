@@ -30,8 +30,11 @@ class Reader:
         """
         started = time.monotonic_ns()
         length = min(size, int(content[reads.SIZE]) - offset, reads.MAX_READ)
-        if length <= 0:
-            return b""
+        data = self._read(content, file, offset, length) if length > 0 else b""
+        requests.count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
+        return data
+
+    def _read(self, content: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes:
         cache = self._workers.nodes[0].cache
         words = self._scratch.words
         slices = reads.prepare(
@@ -47,5 +50,4 @@ class Reader:
         rows = words[first : first + 2 * slices].reshape(slices, 2).tolist()
         data = b"".join(ctypes.string_at(address, count) for address, count in rows)
         reads.finish(cache, words, slices)
-        requests.count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data

@@ -1,5 +1,6 @@
 """Counters of a mount, collected without a lock: workers never wait for a reader of them."""
 
+import dataclasses
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -89,10 +90,7 @@ class Stats:
                 f">={LATENCY_BOUNDS_US[-1]}": latencies[-1],
             },
             "cache": {
-                str(node.node.index): {
-                    name: getattr(cache_stats(node.cache), name)
-                    for name in CacheStats.__dataclass_fields__
-                }
+                str(node.node.index): dataclasses.asdict(cache_stats(node.cache))
                 for node in self._workers.nodes
             },
         }

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +38,11 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        """Take the memory; the pages become those of the thread that first touches them."""
+        """Take the memory; the pages become those of the thread that first touches them.
+
+        Raises:
+            OSError: ENOMEM, there is no address space.
+        """
         self.bytes = np.frombuffer(mmap.mmap(-1, reads.SCRATCH), np.uint8)
         self.words = self.bytes.view(np.uint64)
 
@@ -126,6 +130,9 @@ class Workers:
             open_flags: FOPEN_* of data files.
             entry: uint64[ENTRY_WORDS], attributes that all files of trees have.
             on_disconnect: called on a worker's thread when the file system is no longer mounted.
+
+        Raises:
+            OSError: EAGAIN, not all of them could be started; ``stop`` ends those that were.
         """
         self._fuse, self._control = fuse, control
         self._open_flags = open_flags
@@ -171,6 +178,7 @@ class Workers:
         Raises:
             ValueError: a number is outside its range.
             MemoryError: there is no address space for the cache.
+            OSError: EAGAIN, so many threads could not be started; it goes on as before.
         """
         if workers_per_node is not None and not 1 <= workers_per_node <= MAX_WORKERS:
             raise ValueError(f"workers_per_node {workers_per_node}: must be 1 to {MAX_WORKERS}")
@@ -180,36 +188,72 @@ class Workers:
             caches = [new_cache(cache_bytes) for _ in self.nodes]
         with self._changing:
             self._end_threads()
-            if workers_per_node is not None:
-                self.workers_per_node = workers_per_node
-            if caches is not None and cache_bytes is not None:
-                self.cache_bytes = cache_bytes // BLOCK * BLOCK
+            before = self.workers_per_node, self.cache_bytes, [node.cache for node in self.nodes]
+            workers_per_node = workers_per_node or self.workers_per_node
+            if caches is None:
+                self._set(workers_per_node, self.cache_bytes, before[2])
+            else:
                 for node, cache in zip(self.nodes, caches, strict=True):
                     cache.state[COUNTED] = node.cache.state[COUNTED]
-                    node.cache = cache
-            if self._fuse >= 0:
+                self._set(workers_per_node, cache_bytes or 0, caches)
+            try:
                 self._start()
+            except OSError:
+                self._end_threads()
+                self._set(*before)
+                self._start_what_can_be()
+                raise
+
+    def _set(self, workers_per_node: int, cache_bytes: int, caches: Sequence[Cache]) -> None:
+        self.workers_per_node = workers_per_node
+        self.cache_bytes = cache_bytes // BLOCK * BLOCK
+        for node, cache in zip(self.nodes, caches, strict=True):
+            node.cache = cache
+
+    def _start_what_can_be(self) -> None:
+        """Start the threads, or as many as can be; without any the mount ends, not hangs."""
+        try:
+            self._start()
+        except OSError as error:
+            log.error("%s", error.strerror)
+            if not any(node.workers for node in self.nodes):
+                self._on_disconnect()
 
     def _start(self) -> None:
+        if self._fuse < 0:
+            return
         pin = len(self.nodes) > 1
         for node in self.nodes:
             for i in range(self.workers_per_node):
-                worker = Worker(f"dgenfs-node{node.node.index}-{i}")
-                cpus = node.node.cpus if pin else ()
-                worker.thread = threading.Thread(
-                    target=self._run, args=(worker, node.cache, cpus), name=worker.name, daemon=True
-                )
-                node.workers.append(worker)
-                worker.thread.start()
+                try:
+                    self._start_one(node, f"dgenfs-node{node.node.index}-{i}", pin=pin)
+                except (RuntimeError, OSError) as error:  # RuntimeError: threading's for EAGAIN
+                    reason = f"only {i} of {self.workers_per_node} threads started: {error}"
+                    raise OSError(errno.EAGAIN, reason) from error
 
-    def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...]) -> None:
+    def _start_one(self, node: NodeWorkers, name: str, *, pin: bool) -> None:
+        worker = Worker(name)
+        cpus = node.node.cpus if pin else ()
+        worker.thread = threading.Thread(
+            target=self._run, args=(worker, node.cache, cpus, Scratch()), name=name, daemon=True
+        )
+        worker.thread.start()
+        node.workers.append(worker)
+
+    def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
+        try:
+            self._work(worker, cache, cpus, scratch)
+        finally:
+            worker.ended.set()
+            worker.joinable.wait()
+
+    def _work(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
         try:
             if cpus:
                 topology.pin_thread(cpus)
         except OSError as error:
             log.warning("%s: runs on any CPU: %s", worker.name, error)
         _wake_without_preempting(worker.name)
-        scratch = Scratch()
         while not self._stop[0]:
             try:
                 number = self._serve(worker, cache, scratch)
@@ -228,8 +272,6 @@ class Workers:
                 log.error("%s: ended (%s), replaced", worker.name, reason)
                 time.sleep(_RETRY_SECONDS)
             self._fail_request(worker)
-        worker.ended.set()
-        worker.joinable.wait()
 
     def _serve(self, worker: Worker, cache: Cache, scratch: Scratch) -> int:
         return int(

@@ -7,6 +7,7 @@ import errno
 import os
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,19 @@ def nodes() -> None:
     topology.detect = lambda *_: Topology(made_up)
 
 
+def threads(most: str) -> None:
+    """No more than so many workers can be started, as where the user may have no more threads."""
+    start = threading.Thread.start
+
+    def failing_start(self: threading.Thread) -> None:
+        workers = [thread for thread in threading.enumerate() if "-node" in thread.name]
+        if "-node" in self.name and len(workers) >= int(most):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    threading.Thread.start = failing_start  # type: ignore[method-assign]
+
+
 def slow_start() -> None:
     """A second passes before it mounts."""
     detect = topology.detect
@@ -139,6 +153,7 @@ FAULTS: dict[str, Callable[..., None]] = {
     "worker": worker,
     "nodes": nodes,
     "slow_start": slow_start,
+    "threads": threads,
 }
 
 if __name__ == "__main__":

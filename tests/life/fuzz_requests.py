@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 from dgenfs.kernels import cache, reads, requests
 from dgenfs.mount.namespace import ROOT, Namespace
 
+LISTINGS = (b"\x1c\0\0\0", b"\x2c\0\0\0")  # opcodes READDIR and READDIRPLUS
+LISTING_BYTES = 131072  # most that one may ask for
 REQUEST_BYTES = 16 << 10  # of a worker's buffer; a socket cuts off what is longer
 MAX_READ = 1 << 20
 CACHE_BYTES = 32 << 20
@@ -284,7 +286,11 @@ class Fuzzer:
         return self._random.randbytes(self._random.randrange(most + 1))
 
     def _forward(self, expected: Expected, message: bytes) -> bytes:
-        expected.forwarded[message[:REQUEST_BYTES]] += 1
+        passed_on = bytearray(message[:REQUEST_BYTES])
+        if message[4:8] in LISTINGS and len(message) >= 80:
+            size = struct.unpack_from("<I", message, 56)[0]
+            struct.pack_into("<I", passed_on, 56, min(size, LISTING_BYTES))
+        expected.forwarded[bytes(passed_on)] += 1
         return message
 
     def _size(self) -> int:

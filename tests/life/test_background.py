@@ -145,3 +145,28 @@ def test_a_mount_that_cannot_be_listed_is_ended(tmp_path: Path) -> None:
         assert f"{path}: cannot be listed, and is unmounted again: Input/output" in done.err
         eventually(lambda: daemons_of(path) == [])
         assert mounted_at(path) is None
+
+
+def test_a_mount_without_threads_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        for foreground in ((), ("-f",)):
+            command = (*with_fault("threads", 1), "mount", path, *foreground)
+            done = run(*command, code=1, environment=environment_of())
+            assert "only 1 of" in done.err
+            assert "threads started: can't start new thread" in done.err
+            assert "Traceback" not in done.err
+            eventually(lambda: daemons_of(path) == [])
+            assert mounted_at(path) is None
+
+
+def test_a_name_of_the_users_own_in_the_table_of_mounts(tmp_path: Path) -> None:
+    with serving(tmp_path, NAME, "-o", "fsname=test data,noexec") as mount:
+        (line,) = [
+            line
+            for line in Path("/proc/mounts").read_text().splitlines()
+            if str(mount.path) in line
+        ]
+        assert line.startswith(r"test\040data ")
+        assert "noexec" in line
+        right(mount.path / NAME)

@@ -156,6 +156,21 @@ def test_a_signal_ends_a_mount_whose_folder_was_renamed(tmp_path: Path, plane: s
         ended(mount)
 
 
+def test_a_signal_leaves_what_is_mounted_on_top(tmp_path: Path) -> None:
+    expected = ["WARNING .* not unmounted: something else is mounted on it"]
+    with serving(tmp_path, NAME, expected_log=expected) as mount:
+        run("mount", "-t", "tmpfs", "none", mount.path)
+        try:
+            (mount.path / "precious").write_text("kept")
+            mount.process.terminate()
+            mount.process.wait(END_SECONDS)
+            assert (mount.path / "precious").read_text() == "kept"
+        finally:
+            run("umount", mount.path)
+            run("umount", "-l", mount.path)
+        ended(mount)
+
+
 @pytest.mark.parametrize("plane", PLANES)
 def test_lazy_unmount_with_open_files(tmp_path: Path, plane: str) -> None:
     with serving(tmp_path, NAME, f"--data-plane={plane}") as mount, clients_of(tmp_path) as clients:

@@ -110,6 +110,7 @@ def test_umount_where_nothing_is_mounted(empty: Path) -> None:
         (["10G-d4"], "10G_d4_c1.bin"),
         (["1G.sha256", "-f"], "checksum"),
         (["-o", "bogus"], "unknown option(s): `-o bogus'"),
+        (["-o", "ro,subtype=x"], "-o subtype=x: dgenfs knows its mounts by subtype=dgenfs"),
         (["--cache", "lots"], "'lots'"),
         (["--cache", "17T"], "16 TiB"),
         (["--log-file", "none/log"], "none/log: No such file or directory"),

@@ -257,3 +257,22 @@ def test_names_are_forgotten_without_the_rights_of_root(tmp_path: Path) -> None:
         assert control_file(mount, ".stats")["requests"]["FORGET"] >= 15_000
         assert os.fstat(file.fileno()).st_size == 7
         assert len(file.read()) == 7
+
+
+def test_threads_that_cannot_be_started(tmp_path: Path) -> None:
+    options = ("--workers-per-node=2", "--cache=8M")
+    expected = ["WARNING .*only 5 of 6 threads started: can't start new thread: nothing was"]
+    with serving(
+        tmp_path, NAME, *options, command=with_fault("threads", 5), expected_log=expected
+    ) as mount:
+        topology = mount.path / ".topology"
+        for settings in ('{"workers_per_node": 6}', '{"workers_per_node": 6, "cache_bytes": 0}'):
+            with pytest.raises(OSError, match="Invalid argument"):
+                topology.write_text(settings)
+            found = control_file(mount, ".topology")
+            assert (found["workers_per_node"], found["cache_bytes"]) == (2, 8 * MIB)
+            assert len(found["nodes"][0]["workers"]) == 2
+            right(mount.path / NAME)
+        topology.write_text('{"workers_per_node": 5}')
+        assert len(control_file(mount, ".topology")["nodes"][0]["workers"]) == 5
+        right(mount.path / NAME)

@@ -13,6 +13,8 @@ import pytest
 from mounting import DGENFS, Mount, eventually, mounted
 from vectors import VECTORS, Vector
 
+from dgenfs.mount.mountpoint import mounted_at
+
 NAME = "9M+777_d2_c1.5.bin"
 TREE = "60x70000_d3_c2_f25.dat"
 FILES = [vector for vector in VECTORS if "x" not in vector.name]
@@ -194,6 +196,10 @@ def test_fio(tmp_path: Path, io_mode: str) -> None:
             jobs += [f"[{engine}-{direct}]", f"ioengine={engine}", f"direct={direct}"]
             jobs += ["rw=randread", "bsrange=4k-1m", "blockalign=512"]
     with mounted(tmp_path, options=["--io", io_mode, "--cache", "8M"]) as mount:
+        found = mounted_at(mount.path)
+        assert found is not None
+        read_ahead = Path(f"/sys/class/bdi/{found.device}/read_ahead_kb").read_text()
+        assert (int(read_ahead) == 4096) == (io_mode == "cached")
         job_file = tmp_path / "jobs"
         job_file.write_text("\n".join(jobs).replace("FILE", f"{mount.path}/1T_d2_c1.5.bin"))
         report = tmp_path / "report"

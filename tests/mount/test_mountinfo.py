@@ -23,6 +23,11 @@ NAMES = [
     "'quotes\"",
     "%s",
     "-dash",
+    "form\ffeed",
+    "next\x85line",
+    "no\xa0break",
+    "wide\u3000space",
+    "line\u2028separator",
 ]
 
 
