@@ -1,7 +1,5 @@
 """How speed depends on readers, file size, open handles, cache, duplicates and ratio."""
 
-import os
-import resource
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import mounts
-from benchmarks.clients import open_and_close, random_reads
+from benchmarks.clients import held_open, open_and_close, random_reads
 from benchmarks.fio import Workload, turn
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Series, Suite, Target, Timings
@@ -100,14 +98,10 @@ def _file_sizes(ours: Path) -> Series:
 
 def _open_handles(stack: ExitStack) -> Iterator[Series]:
     """Yield what reading, and opening one more, takes; the handles stay open, a mount for each."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    most = 2 * sum(HANDLES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, max(hard, most)))
     reads, opens = [], []
     for number in HANDLES:
         file = stack.enter_context(mounts.dgenfs()) / "1T"
-        for _ in range(number):
-            stack.callback(os.close, os.open(file, os.O_RDONLY))
+        stack.enter_context(held_open(file, number))
         read = repeated(random_reads(file, FILE), TURN)
         reads.append((float(number), Case(f"4 KiB random, {number} open handles", read)))
         case = Case(f"open and close, {number} open handles", repeated(open_and_close(file), TURN))

@@ -28,7 +28,7 @@ class Figures:
 
     Attributes:
         handles: files that are open.
-        opening: seconds of opening one of them, mean.
+        opening: seconds of opening one of them, mean, while each of PROCESSES opens its own.
         read: seconds of a read of 4 KiB, median.
         open_and_close: seconds, median.
         memory: bytes that the daemon has resident.
@@ -47,9 +47,7 @@ def figures(mount: Mount) -> list[Figures]:
 
 
 def _with_handles(mount: Mount, count: int) -> Figures:
-    start = time.monotonic()
-    with _holding(mount.path, count):
-        opening = (time.monotonic() - start) / max(1, count)
+    with _holding(mount.path, count) as opening:
         path = mount.path / FILE
         file = os.open(path, os.O_RDONLY)
         try:
@@ -74,19 +72,22 @@ def _median(call: Callable[[], object]) -> float:
 
 
 @contextmanager
-def _holding(mountpoint: Path, count: int) -> Iterator[None]:
-    """Let other processes have ``count`` files of trees open."""
+def _holding(mountpoint: Path, count: int) -> Iterator[float]:
+    """Let other processes have ``count`` files of trees open; yield the seconds that one took."""
     command = [sys.executable, "-m", "endurance.handles", str(mountpoint), str(count // PROCESSES)]
     holders = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(PROCESSES)
     ]
     try:
+        seconds = 0.0
         for holder in holders:
             assert holder.stdout
-            if not holder.stdout.readline():
+            line = holder.stdout.readline()
+            if not line:
                 raise RuntimeError(f"{command} ended with {holder.wait()}")
-        yield
+            seconds += float(line)
+        yield seconds / max(1, count)
     finally:
         for holder in holders:
             holder.kill()
@@ -94,13 +95,15 @@ def _holding(mountpoint: Path, count: int) -> Iterator[None]:
 
 
 def hold(mountpoint: str, count: int) -> None:
-    """Open ``count`` files, say so, and wait for the end of standard input."""
+    """Open ``count`` files, print the seconds, and wait for the end of standard input."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     source = random.Random()
-    for _ in range(count):
-        os.open(Path(mountpoint, in_a_tree(source)), os.O_RDONLY)
-    print("open", flush=True)
+    paths = [f"{mountpoint}/{in_a_tree(source)}" for _ in range(count)]
+    start = time.monotonic()
+    for path in paths:
+        os.open(path, os.O_RDONLY)
+    print(time.monotonic() - start, flush=True)
     sys.stdin.read()
 
 
