@@ -1,17 +1,19 @@
 """The command line."""
 
+import errno
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -20,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 import dgenfs
 from dgenfs import logs, report
@@ -29,12 +32,13 @@ from dgenfs.findings import FileReport, TreeReport
 from dgenfs.mount.mountpoint import FSTYPE, MountError, check_answers, mounted_at, unmount
 from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
 from dgenfs.suggest import nearest_name
-from dgenfs.verify import Verifier
+from dgenfs.verify import Verifier, is_directory
 from dgenfs.write import Range, write_file, write_stream, write_tree
 
 DIFFERENT = 1
 FAILED = 1
 USAGE = 2
+UNREAD = 2
 MAX_SEEDS = 1000
 
 app = typer.Typer(
@@ -69,8 +73,8 @@ def print_error(message: str) -> None:
 
 
 @contextmanager
-def errors() -> Iterator[None]:
-    """Turn what users can cause into one line and an exit code."""
+def errors(failed: int = FAILED) -> Iterator[None]:
+    """Turn what users can cause into one line and an exit code, ``failed`` for other OSErrors."""
     try:
         yield
     except SpecError as error:
@@ -80,7 +84,7 @@ def errors() -> Iterator[None]:
     except OSError as error:
         print_error(reason(error))
         usage = isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError)
-        raise typer.Exit(USAGE if usage else FAILED) from error
+        raise typer.Exit(USAGE if usage else failed) from error
     except (ValueError, MissingLibraryError) as error:
         print_error(str(error))
         raise typer.Exit(USAGE) from error
@@ -89,10 +93,49 @@ def errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
-def reason(error: OSError) -> str:
-    """Return what went wrong, without the number that Python puts in front."""
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror}" if error.strerror else str(error)
+def reason(error: OSError | ValueError, path: Path | None = None) -> str:
+    """Return what went wrong, without the number that Python puts in front.
+
+    Args:
+        error: one of our own says where by itself.
+        path: where, if the system's does not.
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    where = error.filename or path
+    return f"{where}: {error.strerror}" if where else error.strerror
+
+
+@contextmanager
+def standard_output() -> Iterator[TextIO]:
+    """Yield standard output and flush it; OSErrors name it."""
+    where = "standard output"
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "is closed", where)
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
+        # The interpreter's end would try again, and fail again.
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, where) from error
+
+
+def print_text(*texts: RenderableType) -> None:
+    """Print for people; OSError if that fails."""
+    # Captured, as the console would end the process by itself where a reader has left.
+    with stdout.capture() as captured:
+        for text in texts:
+            stdout.print(text)
+    with standard_output() as out:
+        out.write(captured.get())
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, indented; OSError if that fails."""
+    with standard_output() as out:
+        out.write(json.dumps(value, indent=2) + "\n")
 
 
 @contextmanager
@@ -116,7 +159,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 def show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        stdout.print(f"dgenfs {dgenfs.__version__}", highlight=False)
+        with errors():
+            print_text(Text(f"dgenfs {dgenfs.__version__}"))
         raise typer.Exit
 
 
@@ -157,7 +201,8 @@ def gen(
             if output == "-":
                 # As cat does: a reader that leaves ends us, without a word.
                 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-                write_stream(source, sys.stdout.fileno(), advance)
+                with standard_output() as out:
+                    write_stream(source, out.fileno(), advance)
             else:
                 write_file(source, target(output, name), advance, force=force)
 
@@ -196,17 +241,23 @@ def verify(
 ) -> None:
     """Compare copies with what their names say.
 
-    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or the usage is
-    wrong.
+    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read, the report
+    cannot be written or the usage is wrong.
     """
-    with errors():
-        work = [(path, *expected(path, as_name)) for path in paths]
+    with errors(failed=UNREAD):
+        unread = False
+        work = []
+        for path in paths:
+            try:
+                work.append((path, *expected(path, as_name)))
+            except OSError as error:
+                print_error(reason(error, path))
+                unread = True
         total = sum(
             spec.layout.total_size if spec.tree and file is None else spec.size
             for _, spec, file in work
         )
         reports: list[FileReport | TreeReport] = []
-        unread = False
         with (
             Verifier(seeds=parse_seeds(seeds), direct=direct) as verifier,
             progress("verify", total) as advance,
@@ -217,34 +268,23 @@ def verify(
                         reports.append(verifier.verify_tree(path, spec, advance))
                     else:
                         reports.append(verifier.verify_file(path, spec, file, advance))
-                except OSError as error:
-                    print_error(reason(error))
+                except (OSError, ValueError) as error:
+                    print_error(reason(error, path))
                     unread = True
-    if as_json:
-        print_json(
-            {
-                "identical": not unread and all(r.identical for r in reports),
-                "reports": [report.as_json(r) for r in reports],
-            }
-        )
-    else:
-        for one in reports:
-            stdout.print(report.as_text(one))
-    if unread:
-        raise typer.Exit(USAGE)
-    if not all(one.identical for one in reports):
+        identical = not unread and all(one.identical for one in reports)
+        if as_json:
+            print_json({"identical": identical, "reports": [report.as_json(r) for r in reports]})
+        else:
+            print_text(*(report.as_text(one) for one in reports))
+    if unread or any(isinstance(one, TreeReport) and one.unreadable_paths for one in reports):
+        raise typer.Exit(UNREAD)
+    if not identical:
         raise typer.Exit(DIFFERENT)
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON, indented."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def expected(path: Path, name: str | None) -> tuple[Spec, int | None]:
     """Return what ``path`` should hold and the file's number, None for a whole tree."""
-    is_directory = path.is_dir()
-    if is_directory:
+    if is_directory(path):
         spec = Spec.parse(name or path.resolve().name)
         if not spec.tree:
             raise ValueError(f"{path}: is a directory, and {spec} is not a tree")
@@ -273,7 +313,7 @@ def parse_seeds(text: str) -> list[int]:
 def explain(name: Annotated[str, typer.Argument(help="A name, good or bad.")]) -> None:
     """Show what NAME means and what storage will make of it, or which rule it breaks."""
     with errors():
-        stdout.print(report.explanation(Spec.parse(name)))
+        print_text(report.explanation(Spec.parse(name)))
 
 
 @app.command()
@@ -288,10 +328,10 @@ def analyze(
         files = list(find_files(paths))
         with progress("analyze", sum(size for _, size in files)) as advance:
             analysis = measure(files, advance)
-    if as_json:
-        print_json(report.analysis_as_json(analysis))
-    else:
-        stdout.print(report.analysis_as_text(analysis))
+        if as_json:
+            print_json(report.analysis_as_json(analysis))
+        else:
+            print_text(report.analysis_as_text(analysis))
 
 
 class Io(StrEnum):

@@ -129,6 +129,19 @@ class FileReport:
             self.extents.append(extent)
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file or directory of a tree that could not be opened or read.
+
+    Attributes:
+        path: where it is within the tree; ``.`` for the tree's own directory.
+        reason: what kept it from being read.
+    """
+
+    path: str
+    reason: str
+
+
 @dataclass(slots=True)
 class TreeReport:
     """What verify found in the directory of a tree.
@@ -144,6 +157,8 @@ class TreeReport:
         missing_files: number of them all.
         unexpected: paths within the tree that should not be there, at most MAX_PATHS.
         unexpected_files: number of them all.
+        unreadable: files and directories that could not be opened, at most MAX_PATHS.
+        unreadable_paths: number of them all.
     """
 
     path: Path
@@ -156,8 +171,42 @@ class TreeReport:
     missing_files: int = 0
     unexpected: list[str] = field(default_factory=list)
     unexpected_files: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+    unreadable_paths: int = 0
 
     @property
     def identical(self) -> bool:
         """Whether all files are there, every byte is right, and nothing else is there."""
-        return not (self.different_files or self.missing_files or self.unexpected_files)
+        return not (
+            self.different_files
+            or self.missing_files
+            or self.unexpected_files
+            or self.unreadable_paths
+        )
+
+    def add_file(self, file: FileReport) -> None:
+        """Count a file, and keep its report if bytes are wrong."""
+        if file.identical:
+            self.identical_files += 1
+            return
+        self.different_files += 1
+        if len(self.different) < MAX_PATHS:
+            self.different.append(file)
+
+    def add_missing(self, path: str) -> None:
+        """Count a file that is not there."""
+        self.missing_files += 1
+        if len(self.missing) < MAX_PATHS:
+            self.missing.append(path)
+
+    def add_unexpected(self, path: str) -> None:
+        """Count a path that should not be there."""
+        self.unexpected_files += 1
+        if len(self.unexpected) < MAX_PATHS:
+            self.unexpected.append(path)
+
+    def add_unreadable(self, found: Unreadable) -> None:
+        """Count a file or directory that cannot be read."""
+        self.unreadable_paths += 1
+        if len(self.unreadable) < MAX_PATHS:
+            self.unreadable.append(found)

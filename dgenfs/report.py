@@ -85,11 +85,18 @@ def _tree(found: TreeReport) -> RenderableType:
         f" {found.unexpected_files} unexpected",
         style,
     )
+    if found.unreadable_paths:
+        head.append(f", {found.unreadable_paths} unreadable")
     lines: list[RenderableType] = [head]
     lines += [_file(file) for file in found.different[:SHOWN]]
     for what, paths, number in (
         ("missing", found.missing, found.missing_files),
         ("unexpected", found.unexpected, found.unexpected_files),
+        (
+            "unreadable",
+            [f"{one.path}: {one.reason}" for one in found.unreadable],
+            found.unreadable_paths,
+        ),
     ):
         lines += [Text(f"{what}: {path}") for path in paths[:SHOWN]]
         if number > SHOWN:

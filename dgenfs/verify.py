@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs import topology
-from dgenfs.findings import MAX_PATHS, Extent, FileReport, Kind, TreeReport
+from dgenfs.findings import Extent, FileReport, Kind, TreeReport, Unreadable
 from dgenfs.kernels import locate
 from dgenfs.kernels.compare import compare
 from dgenfs.layout import SECTOR, Layout
@@ -27,6 +27,9 @@ from dgenfs.spec import Spec
 CHUNK = 4 << 20  # bytes of one read
 MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
 BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
+# Of read(2): what is wrong with the call, not with the storage, whose errors are many: EIO, EBADMSG
+# and ENODATA of media, EILSEQ and EUCLEAN of checksums, ETIMEDOUT, ENOLINK and ESTALE of networks.
+OUR_ERRORS = (errno.EBADF, errno.EFAULT, errno.EINVAL)
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +97,7 @@ class Verifier:
         Raises:
             NotAFileError: ``path`` is neither.
             ValueError: it cannot be read around the page cache and must be.
-            OSError: it cannot be opened.
+            OSError: it cannot be opened; what cannot be read of it is damage.
         """
         with _open(path, direct=self._direct) as (descriptor, around_cache):
             device = stat.S_ISBLK(os.fstat(descriptor).st_mode)
@@ -127,47 +130,48 @@ class Verifier:
     def verify_tree(self, path: Path, spec: Spec, progress: Progress | None = None) -> TreeReport:
         """Compare a directory with the tree it should hold.
 
+        Files and directories in it that cannot be opened are in the report, and hide no others.
+
         Args:
             path: the tree's directory, whatever it is called.
             spec: a tree's.
             progress: called with the number of bytes compared since the last call.
 
         Raises:
-            ValueError: a file cannot be read around the page cache and must be.
             NotADirectoryError: ``path`` is not a directory.
-            OSError: a file that is there cannot be opened.
+            OSError: it cannot be reached.
         """
-        if not path.is_dir():
+        if not is_directory(path):
             raise NotADirectoryError(f"{path}: is not a directory, and {spec.name} is a tree")
         report = TreeReport(path, spec.name, spec.files)
         for file, found in enumerate(self._files(path, spec, progress)):
             if found is None:
-                report.missing_files += 1
-                if len(report.missing) < MAX_PATHS:
-                    report.missing.append(spec.path(file))
-            elif found.identical:
-                report.identical_files += 1
+                report.add_missing(spec.path(file))
+            elif isinstance(found, Unreadable):
+                report.add_unreadable(found)
             else:
-                report.different_files += 1
-                if len(report.different) < MAX_PATHS:
-                    report.different.append(found)
-        for inside in _unexpected(path, spec):
-            report.unexpected_files += 1
-            if len(report.unexpected) < MAX_PATHS:
-                report.unexpected.append(inside)
+                report.add_file(found)
+        for other in _others(path, spec):
+            if isinstance(other, Unreadable):
+                report.add_unreadable(other)
+            else:
+                report.add_unexpected(other)
         return report
 
     def _files(
         self, path: Path, spec: Spec, progress: Progress | None
-    ) -> Iterator[FileReport | None]:
+    ) -> Iterator[FileReport | Unreadable | None]:
         """Yield the report of each file of a tree in order, None for one that is not there."""
 
-        def verify(file: int) -> FileReport | None:
+        def verify(file: int) -> FileReport | Unreadable | None:
             inner = progress if spec.size > CHUNK else None
+            inside = spec.path(file)
             try:
-                return self.verify_file(path / spec.path(file), spec, file, inner)
+                return self.verify_file(path / inside, spec, file, inner)
             except (FileNotFoundError, NotADirectoryError, NotAFileError):
                 return None
+            except (OSError, ValueError) as error:
+                return Unreadable(inside, _reason(error))
 
         files = range(spec.files)
         if spec.size > CHUNK:
@@ -261,7 +265,7 @@ class _Comparison:
             try:
                 got = self._read_into(buffer, at, wanted)
             except OSError as error:
-                if error.errno not in (errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.ENODATA):
+                if error.errno in OUR_ERRORS:
                     raise
                 if wanted <= BLOCK:
                     log.warning("offset %d, %d bytes: %s", at, wanted, error.strerror)
@@ -326,14 +330,38 @@ def _reads_directly(descriptor: int, path: Path) -> bool:
     return True
 
 
-def _unexpected(path: Path, spec: Spec) -> Iterator[str]:
-    """Yield the paths within the tree's directory ``path`` that are not the tree's."""
-    for entry in path.iterdir():
-        if spec.directory_index(entry.name) is None or not entry.is_dir():
-            if spec.index(entry.name) is None:
-                yield entry.name
-            continue
-        for inner in entry.iterdir():
-            inside = f"{entry.name}/{inner.name}"
-            if spec.index(inside) is None:
-                yield inside
+def is_directory(path: Path) -> bool:
+    """Return whether ``path`` is a directory; OSError if that cannot be told.
+
+    Path.is_dir takes some errors of storage for "no", others not, depending on Python's version.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _others(path: Path, spec: Spec, directory: str = "") -> Iterator[str | Unreadable]:
+    """Yield the paths within the tree at ``path`` that are not its own, and unreadable directories.
+
+    Args:
+        path: the tree's directory.
+        spec: the tree's.
+        directory: which of its directories, ``""`` for the tree itself.
+    """
+    try:
+        names = [entry.name for entry in (path / directory).iterdir()]
+    except OSError as error:
+        no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
+        other = directory and no_directory
+        yield directory if other else Unreadable(directory or ".", _reason(error))
+        return
+    for name in names:
+        if not directory and spec.directory_index(name) is not None:
+            yield from _others(path, spec, name)
+        elif spec.index(inside := f"{directory}/{name}" if directory else name) is None:
+            yield inside
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
