@@ -55,7 +55,7 @@ def _cases() -> Iterator[Case]:
 
 
 def _memset(buffer: np.ndarray, value: int) -> Callable[[], float]:
-    return repeated(lambda: ctypes.memset(buffer.ctypes.data, value, buffer.size))
+    return repeated(partial(ctypes.memset, buffer.ctypes.data, value, buffer.size))
 
 
 def _name(kind: str) -> str:

@@ -1,14 +1,13 @@
 """Reads through the kernel, with mock-large-files-fuse and our own Python data plane as peers."""
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import mounts
+from benchmarks import memory, mounts
 from benchmarks.fio import Workload, turn
 from benchmarks.rounds import Case
 from benchmarks.suite import Suite, Target, Timings
@@ -16,7 +15,6 @@ from benchmarks.suite import Suite, Target, Timings
 MIB = 1 << 20
 FILE = 1 << 40  # bytes
 COPY = 8 << 30  # bytes
-MEMORY = Path("/dev/shm")
 
 SEQUENTIAL = ("--rw=read", "--ioengine=psync")
 RANDOM = ("--rw=randread", "--ioengine=psync")
@@ -52,8 +50,8 @@ def mount() -> Iterator[Suite]:
         python = stack.enter_context(mounts.dgenfs("--data-plane", "pyfuse3"))
         mock = stack.enter_context(mounts.mock_large_files(FILE))
         small_mock = stack.enter_context(mounts.mock_large_files(COPY))
-        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=MEMORY)))
-        cases = [*_reads(ours, python, mock), *_copies(ours, small_mock, memory)]
+        folder = stack.enter_context(memory.folder(COPY))
+        cases = [*_reads(ours, python, mock), *_copies(ours, small_mock, folder)]
         yield Suite("mount", 5, cases, _targets)
 
 
@@ -72,14 +70,14 @@ def _reads(ours: Path, python: Path, mock: Path) -> Iterator[Case]:
             yield Case(f"{server}: {workload.name}", turn(workload, file), size)
 
 
-def _copies(ours: Path, mock: Path, memory: Path) -> Iterator[Case]:
-    yield Case("dgenfs d1c1: cp of 8 GiB", _copy(ours / f"{COPY}_d1_c1", memory), COPY)
-    yield Case("mock: cp of 8 GiB", _copy(mock, memory), COPY)
+def _copies(ours: Path, mock: Path, folder: Path) -> Iterator[Case]:
+    yield Case("dgenfs d1c1: cp of 8 GiB", _copy(ours / f"{COPY}_d1_c1", folder), COPY)
+    yield Case("mock: cp of 8 GiB", _copy(mock, folder), COPY)
 
 
-def _copy(file: Path, memory: Path) -> Callable[[], float]:
+def _copy(file: Path, folder: Path) -> Callable[[], float]:
     def copy() -> float:
-        target = memory / "copy"
+        target = folder / "copy"
         start = time.perf_counter()
         subprocess.run(["cp", file, target], check=True)
         seconds = time.perf_counter() - start

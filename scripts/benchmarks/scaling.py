@@ -125,9 +125,9 @@ def _caches(cached: dict[str, Path]) -> Iterator[Series]:
 
 
 def _duplicates(cached: dict[str, Path]) -> Series:
-    workload = HOT[-1]
+    workload = Workload(f"1 MiB in order in {DUPLICATED}iB", MIB, IN_ORDER)
     return Series(
-        f"1 MiB in order in {DUPLICATED}iB, by dedup ratio",
+        f"{workload.name}, by dedup ratio",
         "dedup ratio",
         {
             f"cache {cache}": [

@@ -1,11 +1,11 @@
 """Verification of a file in memory-backed storage, and a plain read of it."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import memory
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Suite, Target, Timings
 from dgenfs import Spec
@@ -13,15 +13,15 @@ from dgenfs.verify import Verifier
 from dgenfs.write import Range, write_file
 
 NAMES = ("4G_d1_c1", "4G_d4_c2")
-MEMORY = Path("/dev/shm")
 READ = 4 << 20  # bytes
 
 
 @contextmanager
 def verify() -> Iterator[Suite]:
     """Verification of a 4 GiB file in memory, with a plain read as peer."""
-    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Verifier() as verifier:
-        cases = [case for name in NAMES for case in _cases(Path(folder), name, verifier)]
+    size = sum(Spec.parse(name).size for name in NAMES)
+    with memory.folder(size) as folder, Verifier() as verifier:
+        cases = [case for name in NAMES for case in _cases(folder, name, verifier)]
         yield Suite("verify", 7, cases, _targets)
 
 

@@ -62,6 +62,7 @@ def offline() -> Iterator[None]:
         assert ONLINE.read_text() == "1\n"
 
 
+@pytest.mark.alone
 def test_a_cpu_taken_away(tmp_path: Path) -> None:
     with serving(tmp_path, NAME) as mount, clients_of(tmp_path) as clients:
         readers = clients.start(mount.path / NAME, 4)

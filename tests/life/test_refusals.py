@@ -199,6 +199,7 @@ def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, endin
             start_new_session=True,
             env={**os.environ, "DGENFS_LOG": "info"},
         )
+    started = [daemon]
     with watched(daemon.pid, path, 60):
         try:
             mounts = Path(f"/proc/{daemon.pid}/mountinfo")
@@ -206,6 +207,7 @@ def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, endin
             assert daemon.poll() is None, log.read_text()
             inside = ("nsenter", "-m", "-t", daemon.pid)
             holder = subprocess.Popen([*map(str, inside), "sleep", "60"])
+            started.append(holder)
             mounts = Path(f"/proc/{holder.pid}/mountinfo")
             file_path = path / NAME
             head = ("head", f"-c{1 << 20}", file_path)
@@ -235,6 +237,6 @@ def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, endin
             assert f" {path} " not in mounts.read_text()
             assert "ERROR" not in log.read_text()
         finally:
-            for process in (daemon, holder):
+            for process in started:
                 process.kill()
                 process.wait(END_SECONDS)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from ctypes.util import find_library
 from functools import lru_cache
 from pathlib import Path
 
@@ -224,7 +225,9 @@ class IoEvent(ctypes.Structure):
 
 def libaio(path: Path, offset: int, length: int) -> bytes:
     """Four reads under way at once."""
-    library = ctypes.CDLL("libaio.so.1")
+    found = find_library("aio")  # libaio.so.1t64 from Debian 13 and Ubuntu 24.04 on
+    assert found
+    library = ctypes.CDLL(found)
     library.io_submit.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p]
     library.io_getevents.argtypes = [
         ctypes.c_void_p,
