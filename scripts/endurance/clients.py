@@ -112,6 +112,16 @@ def opened(path: Path, flags: int = 0) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def opened_in_memory() -> Iterator[int]:
+    """Open a new file in memory for writing and reading."""
+    descriptor = os.memfd_create("copy")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def reads(
     mountpoint: Path,
     source: random.Random,
@@ -151,6 +161,53 @@ def maps(mountpoint: Path, source: random.Random) -> Steps:
                     continue
                 mapping = mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset)
                 yield expected.check(np.frombuffer(mapping, np.uint8), offset)
+
+
+def mixed(mountpoint: Path, source: random.Random) -> Steps:
+    """Read one file in every way in turns, at places that overlap, as fsx(8) does."""
+    while True:
+        expected = Expected(source.choice((listed, largest))(source))
+        path = mountpoint / expected.name
+        with opened(path) as file, opened(path, os.O_DIRECT) as direct, opened_in_memory() as copy:
+            mapped = [_map(file, expected, source) for _ in range(4)]
+            for _ in range(200):
+                offset, length = expected.piece(source)
+                length = min(length, expected.size - offset)
+                data: bytes | mmap.mmap = b""
+                match source.randrange(7):
+                    case 0:
+                        data = os.pread(file, length, offset)
+                    case 1:
+                        data = os.pread(direct, length, offset)
+                    case 2:
+                        os.lseek(file, offset, os.SEEK_SET)
+                        data = os.read(file, length)
+                    case 3:
+                        offset, data = source.choice(mapped)
+                        length = len(data)
+                    case 4:
+                        offset, data = source.choice(mapped)
+                        length = len(data)
+                        data.madvise(mmap.MADV_DONTNEED)
+                    case 5:
+                        os.lseek(copy, 0, os.SEEK_SET)
+                        length = min(length, os.sendfile(copy, file, offset, length))
+                        data = os.pread(copy, length, 0)
+                    case _:
+                        advice = source.choice((os.POSIX_FADV_DONTNEED, os.POSIX_FADV_WILLNEED))
+                        os.posix_fadvise(file, offset, length, advice)
+                        length = 0
+                if len(data) != length:
+                    raise WrongError(f"{expected.name}: {len(data)} of {length} bytes at {offset}")
+                yield expected.check(np.frombuffer(data, np.uint8), offset)
+
+
+def _map(file: int, expected: Expected, source: random.Random) -> tuple[int, mmap.mmap]:
+    offset, length = expected.piece(source)
+    offset = min(offset, LAST_MAPPED - mmap.PAGESIZE) // mmap.PAGESIZE * mmap.PAGESIZE
+    length = min(length, expected.size - offset, LAST_MAPPED - offset)
+    kind = source.choice((mmap.MAP_SHARED, mmap.MAP_PRIVATE))
+    return offset, mmap.mmap(file, length, kind, mmap.PROT_READ, offset=offset)
 
 
 def opens(mountpoint: Path, source: random.Random) -> Steps:
@@ -231,6 +288,7 @@ CLIENTS: dict[str, Client] = {
     "unlisted": functools.partial(reads, names=unlisted, each=3),
     "trees": functools.partial(reads, names=in_a_tree, each=1),
     "maps": maps,
+    "mixed": mixed,
     "opens": opens,
     "stats": stats,
     "tunes": tunes,

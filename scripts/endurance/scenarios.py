@@ -48,6 +48,7 @@ SCENARIOS = (
     _checked("unlisted"),
     _checked("trees"),
     _checked("maps"),
+    _checked("mixed"),
     _checked("opens"),
     _checked("stats"),
     _checked("tunes"),
