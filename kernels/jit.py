@@ -1,10 +1,11 @@
 """How every kernel is compiled: machine code without the GIL, kept on disk.
 
+A kernel is compiled when its module is imported, or loaded from the disk where an earlier run
+compiled it, so that no request waits for a compiler.
+
 No kernel uses ``parallel=True``: threads belong to the callers, who pin them.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,17 +52,6 @@ def kernel(signature: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(signature, **_OPTIONS)(function)
 
     return compiled
-
-
-def warm_up() -> None:
-    """Compile all kernels, or load them from the disk where an earlier run compiled them.
-
-    A kernel is compiled when its module is imported; this imports them all, so that no request
-    waits for a compiler. Measured on one core of an EPYC 9004 for content, compare and locate: 4 s
-    once, 0.7 s after.
-    """
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"dgenfs.kernels.{module.name}")
 
 
 def inlined(function: Callable[..., Any]) -> Any:
