@@ -1,13 +1,17 @@
 """Generated content written out: to a file, a directory of files, or a pipe."""
 
+import ctypes
+import errno
 import os
 import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +21,10 @@ from dgenfs.parallel import in_order
 from dgenfs.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
+NEW = os.O_CREAT | os.O_EXCL
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # link(2) where there are none
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 Progress = Callable[[int], None]
 
@@ -36,6 +44,23 @@ class Range:
     file: int
     offset: int
     length: int
+
+
+class _Chunk(NamedTuple):
+    """One write.
+
+    Attributes:
+        path: the file.
+        source: at most CHUNK bytes.
+        at: where in the file they go.
+        flags: NEW for the only chunk of a file that is to be made. All others must find theirs: one
+            that was removed meanwhile would come back with a hole.
+    """
+
+    path: Path
+    source: Range
+    at: int
+    flags: int = 0
 
 
 def write_stream(source: Range, descriptor: int, progress: Progress) -> None:
@@ -61,7 +86,7 @@ def write_stream(source: Range, descriptor: int, progress: Progress) -> None:
 
 
 def write_file(source: Range, path: Path, progress: Progress, *, force: bool = False) -> None:
-    """Write to a file, which appears under its name only when it is whole.
+    """Write to a file, which appears under its name only when it is whole and on the disk.
 
     A block device is written in place; a FIFO or a character device gets a stream.
 
@@ -69,33 +94,50 @@ def write_file(source: Range, path: Path, progress: Progress, *, force: bool = F
         source: what to write; its first byte becomes the file's first.
         path: the file; its directory must exist.
         progress: called with the number of bytes written since the last call.
-        force: write over a file that is there, or a block device.
+        force: write over a file that is there, or a block device. Links are followed; the new file
+            has the permissions of the old one.
 
     Raises:
-        FileExistsError: ``path`` is there and ``force`` is not given.
+        FileExistsError: ``path`` is there, or was made while its content was written, and ``force``
+            is not given; or it is nothing that can be written over.
         OSError: the file cannot be written; nothing is left of it.
     """
-    mode = path.stat().st_mode if path.exists() else None
-    if mode is not None and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
-        with path.open("wb", buffering=0) as out:
-            write_stream(source, out.fileno(), progress)
-    elif mode is not None and not force:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        there = None
+    if there is not None and (stat.S_ISFIFO(there.st_mode) or stat.S_ISCHR(there.st_mode)):
+        with _opened(path) as descriptor:
+            write_stream(source, descriptor, progress)
+    elif not force and os.path.lexists(path):
         raise FileExistsError(f"{path}: is there already; --force writes over it")
-    elif mode is not None and stat.S_ISBLK(mode):
-        _write(_chunks(source, path), progress)
+    elif there is not None and stat.S_ISBLK(there.st_mode):
+        with _opened(path) as descriptor:
+            _write(_chunks(source, path), progress)
+            os.fsync(descriptor)
+    elif there is not None and not stat.S_ISREG(there.st_mode):
+        raise FileExistsError(f"{path}: is no file or device that can be written over")
     else:
+        # What is written over is the file, not the link to it.
+        path = Path(os.path.realpath(path, strict=there is not None)) if force else path
         part = _part(path)
-        part.touch(exist_ok=False)
-        try:
-            _write(_chunks(source, part), progress)
-            part.replace(path)
-        except BaseException:
-            part.unlink()
-            raise
+        with _opened(part, NEW) as descriptor:
+            try:
+                _write(_chunks(source, part), progress)
+                if there is not None:
+                    _take_over(descriptor, there)
+                os.fsync(descriptor)
+                if force:
+                    part.replace(path)
+                else:
+                    _publish(part, path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
 
 
 def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
-    """Write a tree to a directory, which appears under its name only when it is whole.
+    """Write a tree to a directory, which appears under its name when it is whole and on the disk.
 
     Args:
         spec: a tree's.
@@ -103,58 +145,114 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
         progress: called with the number of bytes written since the last call.
 
     Raises:
-        FileExistsError: ``path`` is there.
+        FileExistsError: ``path`` is there, or was made while the tree was written.
         OSError: a file cannot be written; nothing is left of the tree.
     """
-    if path.exists():
-        raise FileExistsError(f"{path}: is there already; remove it or give another path")
+    there = f"{path}: is there already; remove it or give another path"
+    if os.path.lexists(path):
+        raise FileExistsError(there)
     part = _part(path)
     part.mkdir()
     try:
-        for directory in range(spec.directories):
-            (part / spec.directory_name(directory)).mkdir()
-        files = (Range(spec, file, 0, spec.size) for file in range(spec.files))
-        _write(
-            (chunk for file in files for chunk in _chunks(file, part / spec.path(file.file))),
-            progress,
-        )
-        part.rename(path)
+        with _opened(part, os.O_DIRECTORY, os.O_RDONLY) as descriptor:
+            for directory in range(spec.directories):
+                (part / spec.directory_name(directory)).mkdir()
+            _write(_tree_chunks(spec, part), progress)
+            _sync_file_system(descriptor, part)
+        try:
+            part.rename(path)
+        except OSError as error:
+            if os.path.lexists(path):
+                raise FileExistsError(there) from error
+            raise
     except BaseException:
-        shutil.rmtree(part)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(part)
         raise
+
+
+@contextmanager
+def _opened(path: Path, flags: int = 0, access: int = os.O_WRONLY) -> Iterator[int]:
+    descriptor = os.open(path, access | flags | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _publish(part: Path, path: Path) -> None:
+    """Give a whole file its name; FileExistsError if that was taken meanwhile."""
+    taken = f"{path}: was made while its content was written; --force writes over it"
+    try:
+        os.link(part, path)
+    except FileExistsError as error:
+        raise FileExistsError(taken) from error
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(taken) from error
+        part.replace(path)
+    else:
+        part.unlink()
+
+
+def _take_over(descriptor: int, there: os.stat_result) -> None:
+    """Give a new file the owner, where that is allowed, and the permissions of the one there."""
+    with suppress(PermissionError):
+        os.fchown(descriptor, there.st_uid, there.st_gid)
+    os.fchmod(descriptor, there.st_mode & 0o777)
+
+
+def _sync_file_system(descriptor: int, path: Path) -> None:
+    """Bring all files near ``path`` to the disk (syncfs(2)), in one go however many they are."""
+    if _libc.syncfs(descriptor):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
 
 
 def _part(path: Path) -> Path:
     part = path.with_name(f"{path.name}.part")
-    if part.exists():
+    if os.path.lexists(part):
         raise FileExistsError(f"{part}: is left from an earlier run; remove it")
     return part
 
 
-def _chunks(source: Range, path: Path) -> Iterator[tuple[Path, Range, int]]:
-    """Yield a path, a range of at most CHUNK bytes and where in the file it goes."""
+def _tree_chunks(spec: Spec, path: Path) -> Iterator[_Chunk]:
+    """Yield the chunks of a tree's files, which are not there."""
+    for file in range(spec.files):
+        inside = path / spec.path(file)
+        source = Range(spec, file, 0, spec.size)
+        if source.length <= CHUNK:
+            # The thread that writes it makes it too: a file more to open takes a small one's time.
+            yield _Chunk(inside, source, 0, NEW)
+        else:
+            with _opened(inside, NEW):
+                pass
+            yield from _chunks(source, inside)
+
+
+def _chunks(source: Range, path: Path) -> Iterator[_Chunk]:
+    """Yield the chunks of a file that is there."""
     for start in range(0, max(1, source.length), CHUNK):
         length = min(CHUNK, source.length - start)
-        yield path, Range(source.spec, source.file, source.offset + start, length), start
+        yield _Chunk(path, Range(source.spec, source.file, source.offset + start, length), start)
 
 
-def _write(chunks: Iterator[tuple[Path, Range, int]], progress: Progress) -> None:
+def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
     buffers = threading.local()
 
-    def write(chunk: tuple[Path, Range, int]) -> int:
-        path, source, at = chunk
+    def write(chunk: _Chunk) -> int:
+        path, source, at, flags = chunk
         if not hasattr(buffers, "buffer"):
             buffers.buffer = np.empty(CHUNK, np.uint8)
         rest = memoryview(buffers.buffer)[: source.length]
         DataGenerator(source.spec, file=source.file, threads=1).read_into(rest, source.offset)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
+        with _opened(path, flags) as descriptor:
             while rest:
                 written = os.pwrite(descriptor, rest, at)
                 rest = rest[written:]
                 at += written
-        finally:
-            os.close(descriptor)
         return source.length
 
     threads = len(topology.detect().cpus)
