@@ -111,7 +111,7 @@ def test_full_disk(small_disk: Path, name: str) -> None:
     assert list(small_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_gen_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen([*DGENFS, "gen", "2G"], cwd=tmp_path, stderr=subprocess.PIPE) as child:
         part = tmp_path / "2G.part"
@@ -122,6 +122,16 @@ def test_interrupted_gen_leaves_nothing(tmp_path: Path, number: signal.Signals) 
         child.send_signal(number)
         assert child.wait(30) == 128 + number
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nohup_keeps_gen_going(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    command = f'trap "" HUP; {DGENFS[0]} gen {NAME} -o fifo & wait'
+    with subprocess.Popen(["sh", "-c", command], cwd=tmp_path, start_new_session=True) as child:
+        with (tmp_path / "fifo").open("rb") as fifo:
+            os.killpg(child.pid, signal.SIGHUP)
+            assert fifo.read() == DATA
+        assert child.wait(10) == 0
 
 
 def test_verify(tmp_path: Path) -> None:
