@@ -1,9 +1,12 @@
 """Callers' buffers as arrays of bytes, without a copy."""
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_FIELD = re.compile(":[^:]*:")  # a field's name in a format (PEP 3118)
 
 
 def writable_bytes(buffer: Any) -> NDArray[np.uint8]:
@@ -28,13 +31,28 @@ def writable_bytes(buffer: Any) -> NDArray[np.uint8]:
                 f"a {type(buffer).__name__} has no buffer to fill: pass a bytearray, a memoryview, "
                 "a NumPy array or a CPU tensor"
             ) from None
-        view = np.from_dlpack(buffer).data
+        view = _tensor(buffer).data
     if view.readonly:
         raise ValueError(f"this {type(buffer).__name__} is read-only: pass a writable buffer")
     if not view.c_contiguous:
         raise ValueError(
             f"this {type(buffer).__name__} is not C-contiguous: pass a contiguous buffer"
         )
-    if "O" in view.format:
+    if "O" in _FIELD.sub("", view.format):
         raise TypeError("this buffer holds references to Python objects: pass one of numbers")
     return np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)
+
+
+def _tensor(buffer: Any) -> NDArray[Any]:
+    """Return the memory of a DLPack producer, writable if it says that it is.
+
+    Capsules without a version, such as those of torch before 2.9, cannot say so, and NumPy before
+    2.2.5 does not ask: both give arrays that are read-only. The tensor's own array is not, but may
+    be a copy.
+    """
+    array: NDArray[Any] = np.from_dlpack(buffer)
+    if array.flags.writeable or not hasattr(buffer, "numpy"):
+        return array
+    own: NDArray[Any] = buffer.numpy()
+    same = own.ctypes.data == array.ctypes.data and own.nbytes == array.nbytes
+    return own if same else array

@@ -1,4 +1,5 @@
 import array
+import ctypes
 import mmap
 import multiprocessing
 import threading
@@ -73,6 +74,25 @@ class Tensor:
         return self.values.__dlpack_device__()
 
 
+class OlderTensor(Tensor):
+    """One whose DLPack has no version, which NumPy takes for read-only, as torch's before 2.9."""
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        if keywords:
+            raise TypeError(f"no such arguments: {keywords}")
+        return self.values.__dlpack__()
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        return self.values
+
+
+class CopyingTensor(OlderTensor):
+    """One whose array is not its memory, as TensorFlow's."""
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        return self.values.copy()
+
+
 @pytest.mark.parametrize(
     "buffer",
     [
@@ -83,7 +103,10 @@ class Tensor:
         np.zeros((10, 20), np.uint32),
         np.zeros(801, np.uint8)[1:],
         mmap.mmap(-1, 800),
+        np.zeros(100, [("Offset", np.uint32), ("Other", np.float32)]),
+        (ctypes.c_void_p * 100)(),
         Tensor(np.zeros(200, np.float32)),
+        OlderTensor(np.zeros(200, np.float32)),
     ],
     ids=lambda buffer: type(buffer).__name__,
 )
@@ -99,6 +122,8 @@ def test_buffers_are_filled_in_place(buffer: Any) -> None:
         (b"read-only", ValueError),
         (np.zeros((4, 4), np.uint8)[:, ::2], ValueError),
         (np.zeros(4, object), TypeError),
+        (np.zeros(4, [("Offset", np.uint32), ("other", object)]), TypeError),
+        (CopyingTensor(np.zeros(4)), ValueError),
         ([0, 0], TypeError),
         (None, TypeError),
     ],
