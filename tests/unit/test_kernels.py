@@ -3,10 +3,12 @@
 import ast
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,44 +74,148 @@ def test_one_explicit_signature_and_a_cache_on_disk(name: str) -> None:
     assert kernel._cache.cache_path
 
 
-def test_stale_code_is_not_used(tmp_path: Path) -> None:
-    """A changed word function reaches the kernels that inline it, not its own module only."""
-    package = tmp_path / "dgenfs"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "kernels").mkdir()
-    for source in ("__init__", "atomic", "jit", "words", "content"):
-        text = (FOLDER / f"{source}.py").read_text()
-        (package / "kernels" / f"{source}.py").write_text(text)
-    program = (
-        "import numpy as np; from dgenfs.kernels.content import fill; out = np.empty(8, np.uint8); "
-        "fill(out, *map(np.uint64, (0, 7, 4096, 1000))); print(out.tobytes().hex())"
-    )
+FIRST_WORD = """
+import numpy as np
+from dgenfs.kernels.content import fill
+out = np.empty(8, np.uint8)
+fill(out, *map(np.uint64, (0, 7, 4096, 1000)))
+print(out.tobytes().hex(), fill.stats.cache_path)
+"""
+# Where code is kept, and what the environment says of it.
+PLACES: dict[str, tuple[str, dict[str, str]]] = {
+    "in the tree": ("__pycache__", {}),
+    "NUMBA_CACHE_DIR": ("numba", {"NUMBA_CACHE_DIR": "numba"}),
+    "XDG_CACHE_HOME": ("user/dgenfs", {"XDG_CACHE_HOME": "user"}),
+    "HOME": (".cache/dgenfs", {"HOME": "."}),
+    "none": ("", {"NUMBA_CACHE_DIR": "/dev/null", "XDG_CACHE_HOME": "/dev/null"}),
+}
 
-    def first_word() -> str:
+
+class Copy:
+    """The kernels that ``fill`` is made of, in a folder of their own that a test may change."""
+
+    def __init__(self, path: Path, place: str) -> None:
+        self.path = path / "dgenfs" / "kernels"
+        self.path.mkdir(parents=True)
+        (path / "dgenfs" / "__init__.py").touch()
+        for source in ("__init__", "atomic", "jit", "words", "content"):
+            shutil.copy(FOLDER / f"{source}.py", self.path)
+        self.words = self.path / "words.py"
+        folder, environment = PLACES[place]
+        self.place = self.path / folder
+        if place != "in the tree":
+            (self.path / "__pycache__").touch()  # as in a folder that only root may write to
+        self._environment = {"PYTHONPATH": str(path), "HOME": "/dev/null"} | {
+            name: str(self.path / value) for name, value in environment.items()
+        }
+
+    def run(self, program: str = FIRST_WORD) -> list[str]:
+        """Return the words that a program prints, the first word and where its code is kept."""
         done = subprocess.run(
             [sys.executable, "-c", program],
-            env={"PYTHONPATH": str(tmp_path)},
-            cwd=tmp_path,
+            env=self._environment,
+            cwd=self.path.parents[1],
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
-        return done.stdout
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
 
-    before = first_word()
-    assert first_word() == before
-    words = package / "kernels" / "words.py"
-    text = words.read_text()
-    assert "_S27 = np.uint64(27)" in text
-    words.write_text(text.replace("_S27 = np.uint64(27)", "_S27 = np.uint64(28)"))
-    now = time.time() + 1
-    os.utime(words, (now, now))
-    assert first_word() != before
+    def edit(self) -> None:
+        """Change the word function, as by a copy that keeps an old time."""
+        text = self.words.read_text()
+        assert "_S27 = np.uint64(27)" in text
+        self.words.write_text(text.replace("_S27 = np.uint64(27)", "_S27 = np.uint64(28)"))
+        os.utime(self.words, (1, 1))
+
+    def undo(self) -> None:
+        shutil.copy(FOLDER / "words.py", self.words)
+
+    def folders(self) -> set[str]:
+        return {path.name for path in self.place.glob("dgenfs-*")}
 
 
-def test_no_place_to_keep_compiled_code() -> None:
+@pytest.mark.parametrize("place", [name for name in PLACES if name != "none"])
+def test_stale_code_is_not_used(tmp_path: Path, place: str) -> None:
+    """A changed word function reaches the kernels that inline it, not its own module only."""
+    copy = Copy(tmp_path, place)
+    word, folder = copy.run()
+    assert copy.run() == [word, folder]
+    assert Path(folder).parents[1] == copy.place
+    copy.edit()
+    changed, other_folder = copy.run()
+    assert changed != word
+    assert Path(other_folder).parents[1] == copy.place
+    copy.undo()
+    assert copy.run() == [word, folder]
+
+
+def test_code_of_other_sources_is_removed_when_it_is_not_used(tmp_path: Path) -> None:
+    copy = Copy(tmp_path, "in the tree")
+    first = copy.run()
+    (used,) = copy.folders()
+    unused, foreign = f"dgenfs-{'0' * 32}", "dgenfs-of-somebody-else"
+    for name in (unused, foreign):
+        (copy.place / name / "kernels_0").mkdir(parents=True)
+        os.utime(copy.place / name, (1, 1))
+    assert copy.run() == first
+    assert copy.folders() == {used, unused, foreign}
+    copy.edit()
+    copy.run()
+    assert unused not in copy.folders()
+    assert {used, foreign} < copy.folders()
+    # A start with it counts as use, else it would be removed in the midst of one.
+    os.utime(copy.place / used, (1, 1))
+    copy.undo()
+    assert copy.run() == first
+    assert (copy.place / used).stat().st_mtime > time.time() - 600
+
+
+def test_sources_that_change_during_the_start(tmp_path: Path) -> None:
+    """Code is kept under the name of the sources that it was compiled from, or not at all."""
+    copy = Copy(tmp_path, "NUMBA_CACHE_DIR")
+    copy.edit()
+    changed = copy.words.read_text()
+    copy.undo()
+    edit = f"from pathlib import Path; Path({str(copy.words)!r}).write_text({changed!r})\n"
+    word, folder = copy.run("import dgenfs.kernels.jit\n" + edit + FIRST_WORD)
+    assert folder == "None"
+    copy.undo()
+    assert copy.run()[0] != word
+
+
+def test_compiled_code_that_is_removed_meanwhile(tmp_path: Path) -> None:
+    """Another process removes the folder or fills the disk: the kernels work all the same."""
+    copy = Copy(tmp_path, "NUMBA_CACHE_DIR")
+    remove = """
+import shutil
+import numba.core.caching as caching
+save = caching.IndexDataCacheFile.save
+def removing(cache, key, data):
+    shutil.rmtree(cache._cache_path)
+    save(cache, key, data)
+caching.IndexDataCacheFile.save = removing
+"""
+    word, folder = copy.run(remove + FIRST_WORD)
+    assert folder == "None"
+    assert copy.run()[0] == word
+
+
+def test_starts_at_the_same_time(tmp_path: Path) -> None:
+    copy = Copy(tmp_path, "in the tree")
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda _: copy.run(), range(2))
+    assert first == second == copy.run()
+
+
+def test_no_place_to_keep_compiled_code(tmp_path: Path) -> None:
     """As for a user without a home and with an installation that only root may write to."""
+    copy = Copy(tmp_path, "none")
+    assert copy.run()[1] == "None"
+
+
+def test_numba_finds_no_place_to_keep_compiled_code() -> None:
     program = (
         "import numba.core.caching as caching; caching.CacheImpl._locator_classes = []; "
         "from dgenfs.kernels.content import fill; print(repr(fill.stats.cache_path))"
