@@ -238,7 +238,8 @@ class _Comparison:
         )
         if kind not in (Kind.MISPLACED, Kind.OTHER_SEED):
             return extent
-        belongs_in, belongs_at = self._belongs(extent.start, row[locate.SHIFT])
+        shift = row[locate.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
+        belongs_in, belongs_at = self._belongs(extent.start, shift)
         seed = self._seeds[row[locate.KEY] - 1] if kind is Kind.OTHER_SEED else None
         return replace(extent, belongs_in=belongs_in, belongs_at=belongs_at, seed=seed)
 

@@ -295,3 +295,31 @@ def test_paths_that_are_no_files(verifier: Verifier, tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             verifier.verify_file(path, Spec.parse("1K"))
+
+
+@pytest.mark.parametrize("file", [0, 500_000_000, 999_999_999])
+@pytest.mark.parametrize("distance", [-(1 << 20), 1 << 20])
+def test_misplaced_in_a_tree_of_the_largest_period(
+    verifier: Verifier, tmp_path: Path, file: int, distance: int
+) -> None:
+    """Whole units are more than the tree's bytes: sums of two content offsets pass 2^64."""
+    spec = Spec.parse("1000000000x9223372036")
+    assert spec.layout.period > 1 << 63
+    data = np.empty(4 << 20, np.uint8)
+    generator = DataGenerator(spec, file=file)
+    generator.fill_chunk(data)
+    start, length = 2 << 20, 128 << 10
+    data[start : start + length] = data[start + distance : start + distance + length]
+    generator.set_seed(99)
+    generator.read_into(data[-4096:], 4096)
+    (tmp_path / "copy").write_bytes(data.tobytes())
+    misplaced, other_seed, missing = verifier.verify_file(tmp_path / "copy", spec, file).extents
+    assert (misplaced.kind, misplaced.start, misplaced.end) == (
+        Kind.MISPLACED,
+        start,
+        start + length,
+    )
+    assert (misplaced.belongs_in, misplaced.belongs_at) == (file, start + distance)
+    assert (other_seed.kind, other_seed.seed) == (Kind.OTHER_SEED, 99)
+    assert (other_seed.belongs_in, other_seed.belongs_at) == (file, 4096)
+    assert missing.kind is Kind.MISSING
