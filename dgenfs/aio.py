@@ -1,5 +1,6 @@
 """The generator for trio and asyncio, by way of AnyIO."""
 
+import copy
 from typing import Any
 
 import anyio
@@ -17,9 +18,11 @@ EXTENT = 32 << 20  # bytes filled between two looks at a cancellation: about 1 m
 class AsyncDataGenerator:
     """A stream of test data, written into the caller's buffers without blocking the event loop.
 
-    Runs under trio and asyncio. Any number of tasks may be in ``read_into`` at once; ``fill_chunk``
-    is for one task at a time. A cancelled call returns within about 1 ms, when no thread writes to
-    the buffer any more; the position is then unchanged and the buffer's content undefined.
+    Runs under trio and asyncio, in one thread. Any number of tasks may be in ``read_into`` at once,
+    each reading the seed that was set when it was called; ``fill_chunk`` is for one task at a time,
+    and while it is under way ``seek``, ``reset`` and ``set_seed`` raise
+    ``anyio.BusyResourceError``. A cancelled call returns within about 1 ms, when no thread writes
+    to the buffer any more; the position is then unchanged and the buffer's content undefined.
     """
 
     def __init__(
@@ -46,11 +49,13 @@ class AsyncDataGenerator:
 
     def seek(self, offset: int) -> None:
         """Go on at ``offset`` bytes; ValueError if that is negative or past the end."""
-        self._generator.seek(offset)
+        with self._filling:
+            self._generator.seek(offset)
 
     def reset(self) -> None:
         """Go on at the first byte."""
-        self._generator.reset()
+        with self._filling:
+            self._generator.reset()
 
     def is_complete(self) -> bool:
         """Return whether ``fill_chunk`` has written the last byte."""
@@ -58,7 +63,8 @@ class AsyncDataGenerator:
 
     def set_seed(self, seed: int) -> None:
         """Go on at the same position in the content of another seed (0 to 2^64 - 1)."""
-        self._generator.set_seed(seed)
+        with self._filling:
+            self._generator.set_seed(seed)
 
     async def fill_chunk(self, buffer: Any) -> int:
         """Fill ``buffer`` with the bytes that follow and advance.
@@ -89,16 +95,15 @@ class AsyncDataGenerator:
         Raises:
             TypeError, ValueError: as ``DataGenerator.read_into`` does.
         """
+        generator = copy.copy(self._generator)  # which no set_seed changes meanwhile
         out = writable_bytes(buffer)
         await anyio.lowlevel.checkpoint()
         if out.size <= INLINE:
-            return self._generator.read_into(out, offset)
+            return generator.read_into(out, offset)
         written = 0
         while written < out.size:
             part = out[written : written + EXTENT]
-            filled = await anyio.to_thread.run_sync(
-                self._generator.read_into, part, offset + written
-            )
+            filled = await anyio.to_thread.run_sync(generator.read_into, part, offset + written)
             written += filled
             if filled < part.size:
                 break

@@ -61,10 +61,11 @@ class Stream:
 class DataGenerator:
     """A stream of test data, written into the caller's buffers.
 
-    ``read_into`` may be called by any number of threads at once; the position, and with it
-    ``fill_chunk`` and ``seek``, belongs to one thread at a time. The GIL is released while a buffer
-    is filled. Buffers of 16 MiB and more are split over threads that are pinned to the CPUs,
-    each NUMA node's filling a part of its own.
+    ``read_into`` and ``set_seed`` may be called by any number of threads at once: each fill is of
+    the seed that was set when it was called. The position, and with it ``fill_chunk``, ``seek`` and
+    ``reset``, belongs to one thread at a time. The GIL is released while a buffer is filled.
+    Buffers of 16 MiB and more are split over threads that are pinned to the CPUs, each NUMA node's
+    filling a part of its own.
 
     Attributes:
         spec: what is generated.
@@ -124,6 +125,8 @@ class DataGenerator:
     def set_seed(self, seed: int) -> None:
         """Go on at the same position in the content of another seed.
 
+        Fills that are under way in other threads keep to theirs.
+
         Args:
             seed: 0 to 2^64 - 1.
 
@@ -145,8 +148,9 @@ class DataGenerator:
         Raises:
             TypeError, ValueError: as ``read_into`` does.
         """
-        written = self.read_into(buffer, self._position)
-        self._position += written
+        start = self._position
+        written = self.read_into(buffer, start)
+        self._position = start + written
         return written
 
     def read_into(self, buffer: Any, offset: int) -> int:
@@ -163,18 +167,19 @@ class DataGenerator:
             TypeError: ``buffer`` is no buffer of numbers.
             ValueError: ``buffer`` is read-only or not contiguous, or ``offset`` is negative.
         """
+        stream = self._stream
         out = writable_bytes(buffer)
         if offset < 0:
             raise ValueError(f"offset {offset}: must not be negative")
-        out = out[: max(0, self.size - offset)]
+        out = out[: max(0, stream.size - offset)]
         if out.size:
-            self._fill(out, offset)
+            self._fill(stream, out, offset)
         return out.size
 
-    def _fill(self, out: NDArray[np.uint8], offset: int) -> None:
+    def _fill(self, stream: Stream, out: NDArray[np.uint8], offset: int) -> None:
         threads = min(self._threads, out.size // SHARE)
         if threads <= 1:
-            self._stream.fill(out, offset)
+            stream.fill(out, offset)
             return
         here = _getcpu()
         workers = _workers()
@@ -191,7 +196,7 @@ class DataGenerator:
             # Whoever is free takes the next slice, as waking a thread takes as long as some slices.
             own = nodes.index(node)
             for slices in (*parts[own:], *parts[:own]):
-                self._stream.fill_slices(*slices)
+                stream.fill_slices(*slices)
 
         pending = [worker.pool.submit(work, worker.node) for worker in others]
         try:

@@ -1,3 +1,5 @@
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -96,6 +98,52 @@ async def test_one_stream_is_for_one_task() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await two_tasks()
     assert isinstance(caught.value.exceptions[0], anyio.BusyResourceError)
+
+
+class CallingBuffer:
+    """Calls something whenever it is asked for its memory, which a fill does after it began."""
+
+    def __init__(self, size: int, call: Callable[[], None]) -> None:
+        self.values = np.zeros(size, np.uint8)
+        self.call = call
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        self.call()
+        return self.values.__dlpack__(**keywords)
+
+    def __dlpack_device__(self) -> Any:
+        return self.values.__dlpack_device__()
+
+
+@pytest.mark.anyio
+async def test_a_stream_stays_as_it_is_while_it_is_filled() -> None:
+    generator = AsyncDataGenerator(NAME)
+
+    def change() -> None:
+        for call in (
+            generator.reset,
+            functools.partial(generator.seek, 5),
+            functools.partial(generator.set_seed, 3),
+        ):
+            with pytest.raises(anyio.BusyResourceError, match="filling a chunk"):
+                call()
+
+    assert await generator.fill_chunk(CallingBuffer(1000, change)) == 1000
+    assert (generator.position, generator.spec.seed) == (1000, 0)
+    generator.set_seed(3)
+    assert generator.spec.seed == 3
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [1000, 40 << 20])
+async def test_a_read_is_of_one_seed(size: int) -> None:
+    generator = AsyncDataGenerator(NAME)
+    before = np.zeros(size, np.uint8)
+    await generator.read_into(before, 0)
+    buffer = CallingBuffer(size, lambda: generator.set_seed(3))
+    await generator.read_into(buffer, 0)
+    assert generator.spec.seed == 3
+    assert np.array_equal(buffer.values, before)
 
 
 @pytest.mark.anyio

@@ -61,6 +61,31 @@ def test_set_seed_goes_on_in_another_content() -> None:
         generator.set_seed(-1)
 
 
+class ChangingBuffer:
+    """Sets another seed, and seeks, whenever it is asked for its memory."""
+
+    def __init__(self, generator: DataGenerator, size: int) -> None:
+        self.generator = generator
+        self.values = np.zeros(size, np.uint8)
+
+    def __dlpack__(self, **keywords: Any) -> Any:
+        self.generator.set_seed(6)
+        self.generator.seek(0)
+        return self.values.__dlpack__(**keywords)
+
+    def __dlpack_device__(self) -> Any:
+        return self.values.__dlpack_device__()
+
+
+def test_a_fill_is_of_one_seed_and_one_position() -> None:
+    generator = DataGenerator(NAME)
+    generator.seek(512)
+    buffer = ChangingBuffer(generator, 1000)
+    assert generator.fill_chunk(buffer) == 1000
+    assert bytes(buffer.values) == expected(512, 1000)
+    assert (generator.position, generator.spec.seed) == (1512, 6)
+
+
 class Tensor:
     """Memory that shows itself by DLPack only, as a torch tensor does."""
 
