@@ -59,13 +59,14 @@ def detect(sysfs: Path = Path("/sys"), affinity: Collection[int] | None = None) 
 
     Args:
         sysfs: where sysfs is mounted.
-        affinity: CPUs to use, at least one; None for those of the calling thread.
+        affinity: CPUs to use, at least one; None for those of the process's main thread, as the
+            calling one may be pinned to fewer.
 
     Returns:
         The nodes; CPUs that no node lists are in the first. One made-up node 0 with all CPUs where
         sysfs has no nodes, as in some containers.
     """
-    usable = set(os.sched_getaffinity(0) if affinity is None else affinity)
+    usable = set(os.sched_getaffinity(os.getpid()) if affinity is None else affinity)
     found = sorted(_nodes(sysfs / "devices/system/node"), key=lambda node: node.index)
     nodes: list[Node] = []
     memory_nodes: list[Node] = []

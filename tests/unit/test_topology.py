@@ -193,3 +193,16 @@ def test_pin_thread() -> None:
     thread.join()
     assert found == [{cpu}]
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_pinned_thread_does_not_limit_the_process() -> None:
+    found: list[tuple[int, ...]] = []
+
+    def work() -> None:
+        pin_thread([min(os.sched_getaffinity(0))])
+        found.append(detect().cpus)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [tuple(sorted(os.sched_getaffinity(0)))]
