@@ -1,43 +1,36 @@
 """The command line."""
 
-import errno
 import io
-import json
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 from rich.text import Text
 
 import dgenfs
 from dgenfs import logs, report
-from dgenfs.analyze import MissingLibraryError, find_files
 from dgenfs.analyze import analyze as measure
+from dgenfs.analyze import find_files
 from dgenfs.findings import FileReport, TreeReport
 from dgenfs.mount.mountpoint import FSTYPE, MountError, check_answers, mounted_at, unmount
-from dgenfs.spec import MAX_SEED, Spec, SpecError, find_file, parse_size
-from dgenfs.suggest import nearest_name
+from dgenfs.spec import MAX_SEED, Spec, find_file, parse_size
+from dgenfs.terminal import (
+    USAGE,
+    errors,
+    print_error,
+    print_json,
+    print_text,
+    progress,
+    reason,
+    standard_output,
+)
 from dgenfs.verify import Verifier, is_directory
 from dgenfs.write import Range, write_file, write_stream, write_tree
 
 DIFFERENT = 1
-FAILED = 1
-USAGE = 2
 UNREAD = 2
 MAX_SEEDS = 1000
 
@@ -47,9 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Where no terminal sets a width, whoever reads the lines wants them whole.
-stdout = Console(width=None if sys.stdout and sys.stdout.isatty() else 1 << 16)  # None: closed
-stderr = Console(stderr=True)
 
 
 def main() -> None:
@@ -68,95 +58,6 @@ def main() -> None:
         print_error(str(error))
         sys.exit(USAGE)
     app()
-
-
-def print_error(message: str) -> None:
-    """Print one line to standard error."""
-    stderr.print(f"dgenfs: {message}", style="red", highlight=False, soft_wrap=True, markup=False)
-
-
-@contextmanager
-def errors(failed: int = FAILED) -> Iterator[None]:
-    """Turn what users can cause into one line and an exit code, ``failed`` for other OSErrors."""
-    try:
-        yield
-    except SpecError as error:
-        nearest = nearest_name(error.name)
-        print_error(f"{error}" + (f"; the nearest name is {nearest}" if nearest else ""))
-        raise typer.Exit(USAGE) from error
-    except OSError as error:
-        print_error(reason(error))
-        usage = isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError)
-        raise typer.Exit(USAGE if usage else failed) from error
-    except (ValueError, MissingLibraryError) as error:
-        print_error(str(error))
-        raise typer.Exit(USAGE) from error
-    except MountError as error:
-        print_error(str(error))
-        raise typer.Exit(FAILED) from error
-
-
-def reason(error: OSError | ValueError, path: Path | None = None) -> str:
-    """Return what went wrong, without the number that Python puts in front.
-
-    Args:
-        error: one of our own says where by itself.
-        path: where, if the system's does not.
-    """
-    if not isinstance(error, OSError) or not error.strerror:
-        return str(error)
-    where = error.filename or path
-    return f"{where}: {error.strerror}" if where else error.strerror
-
-
-@contextmanager
-def standard_output() -> Iterator[TextIO]:
-    """Yield standard output and flush it; OSErrors name it."""
-    where = "standard output"
-    if sys.stdout is None:
-        raise OSError(errno.EBADF, "is closed", where)
-    try:
-        yield sys.stdout
-        sys.stdout.flush()
-    except OSError as error:
-        # The interpreter's end would try again, and fail again.
-        with Path(os.devnull).open("wb") as null:
-            os.dup2(null.fileno(), sys.stdout.fileno())
-        raise OSError(error.errno, error.strerror, where) from error
-
-
-def print_text(*texts: RenderableType) -> None:
-    """Print for people; OSError if that fails."""
-    # Captured, as the console would end the process by itself where a reader has left.
-    with stdout.capture() as captured:
-        for text in texts:
-            stdout.print(text)
-    with standard_output() as out:
-        out.write(captured.get())
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON, indented; OSError if that fails."""
-    with standard_output() as out:
-        out.write(json.dumps(value, indent=2) + "\n")
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error if it is a terminal; yield what advances it by bytes."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=stderr,
-        transient=True,
-        disable=not stderr.is_terminal,
-    )
-    task = bar.add_task(what, total=total)
-    with bar:
-        yield lambda advance: bar.advance(task, advance)
 
 
 def show_version(wanted: bool) -> None:
