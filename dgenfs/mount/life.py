@@ -15,6 +15,7 @@ import trio
 
 from dgenfs import topology
 from dgenfs.kernels import requests
+from dgenfs.kernels.jit import warm_up
 from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.control import ReportFile, TopologyFile, as_json
@@ -82,6 +83,7 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
             raise ValueError(
                 f"-o {option}: dgenfs knows its mounts by subtype=dgenfs: leave it out"
             )
+    warm_up()
     namespace = Namespace(config.names)
     path = mountpoints.prepare(config.mountpoint)
     workers = Workers(
