@@ -101,6 +101,9 @@ def gen(
             return
         spec, file = find_file(PurePath(name))
         source = byte_range(spec, file, offset, length)
+        path = target(output, name)
+        if output is None or (output != "-" and path != Path(output)):
+            require_own_name(path, source)
         with progress(name, source.length) as advance:
             if output == "-":
                 # As cat does: a reader that leaves ends us, without a word.
@@ -108,7 +111,7 @@ def gen(
                 with standard_output() as out:
                     write_stream(source, out.fileno(), advance)
             else:
-                write_file(source, target(output, name), advance, force=force)
+                write_file(source, path, advance, force=force)
 
 
 def target(output: str | None, name: str) -> Path:
@@ -117,6 +120,27 @@ def target(output: str | None, name: str) -> Path:
     if output is None:
         return Path(base)
     return Path(output, base) if Path(output).is_dir() else Path(output)
+
+
+def require_own_name(path: Path, source: Range) -> None:
+    """Raise ValueError if verify would take ``path``, which nobody chose, for other content."""
+    if source.length != source.spec.size:
+        raise ValueError(f"{path}: names the whole content, not a range; give a file's path as -o")
+    if find_file(absolute(path)) != (source.spec, source.file):
+        raise ValueError(
+            f"{path}: names other content outside of {source.spec}; give a file's path as -o"
+        )
+
+
+def absolute(path: Path) -> Path:
+    """Return the path from the root, whose components name what is there.
+
+    What leads to a ``..`` is resolved, as its parent need not be what stands before it. Links
+    behind stay: their names count.
+    """
+    parts = path.parts
+    up = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    return Path(*parts[:up]).resolve().joinpath(*parts[up:])
 
 
 def byte_range(spec: Spec, file: int, offset: str, length: str | None) -> Range:
@@ -193,7 +217,7 @@ def expected(path: Path, name: str | None) -> tuple[Spec, int | None]:
         if not spec.tree:
             raise ValueError(f"{path}: is a directory, and {spec} is not a tree")
         return spec, None
-    return find_file(PurePath(name) if name else path.absolute())
+    return find_file(PurePath(name) if name else absolute(path))
 
 
 def parse_seeds(text: str) -> list[int]:

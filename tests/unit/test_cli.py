@@ -69,6 +69,26 @@ def test_gen_to_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     assert (done.stdout.strip(), done.stderr) == (b"10", b"")
 
 
+def test_gen_chooses_no_name_of_other_content(tmp_path: Path) -> None:
+    file = "5x1000/000003.bin"
+    (tmp_path / "5x1000").mkdir()
+    for arguments in (
+        [file],
+        [file, "-o", "."],
+        ["1G", "--length", "4096"],
+        ["4K", "--offset", "1", "-o", "5x1000"],
+    ):
+        done = run("gen", *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.endswith(b"give a file's path as -o\n")
+    assert list(tmp_path.rglob("*.bin")) == []
+    assert run("gen", file, "-o", "5x1000", cwd=tmp_path).returncode == 0
+    assert run("verify", file, cwd=tmp_path).returncode == 0
+    assert run("gen", file, "-o", "file", cwd=tmp_path).returncode == 0
+    assert run("gen", "4K", "--offset", "1", "-o", "part", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "part").stat().st_size == 4095
+
+
 def test_gen_to_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with subprocess.Popen([*DGENFS, "gen", NAME, "-o", "fifo"], cwd=tmp_path) as child:

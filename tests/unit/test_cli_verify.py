@@ -42,6 +42,23 @@ def test_what_is_no_file_does_not_hide_the_others(copies: Path) -> None:
     assert done.stderr.startswith("dgenfs: /proc/version: its file system has no O_DIRECT")
 
 
+def test_a_trees_file_is_known_by_the_directories_above_it(tmp_path: Path) -> None:
+    assert shell("dgenfs gen 6x1000_f2", tmp_path).returncode == 0
+    tree = tmp_path / "6x1000_f2"
+    inside = tree / "0001"
+    for path in ("000002.bin", "../0000/000001.bin", "../../6x1000_f2/0000/../0002/000005.bin"):
+        done = shell(f"dgenfs verify {path}", inside)
+        assert (done.returncode, done.stdout) == (0, f"{path}: identical, 1000 B\n")
+    # Through a link, .. is not where the link stands, and the link's own name counts.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "0001").symlink_to(inside)
+    assert shell("dgenfs verify other/0001/../0000/000001.bin", tmp_path).returncode == 0
+    tree.rename(tmp_path / "renamed")
+    tree.symlink_to("renamed")
+    assert shell("dgenfs verify 6x1000_f2/0000/000001.bin", tmp_path).returncode == 0
+
+
 def test_unreadable_files_of_a_tree(copies: Path) -> None:
     (copies / "3x5000" / "000001.bin").unlink()
     (copies / "3x5000" / "000001.bin").symlink_to("000001.bin")
