@@ -1,6 +1,7 @@
 """The command line."""
 
 import io
+import re
 import signal
 import sys
 from enum import StrEnum
@@ -33,6 +34,8 @@ from dgenfs.write import Range, write_file, write_stream, write_tree
 DIFFERENT = 1
 UNREAD = 2
 MAX_SEEDS = 1000
+
+_SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX_SEED
 
 app = typer.Typer(
     help="Test data with an exact deduplication and compression ratio.",
@@ -224,16 +227,16 @@ def parse_seeds(text: str) -> list[int]:
     """Read a list such as ``0,7,100-199``; ValueError if it is none."""
     seeds: list[int] = []
     for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()):
+        found = _SEEDS.fullmatch(part)
+        if found is None or int(found[1]) > (last := int(found[2] or found[1])):
             raise ValueError(f"--seeds {text!r}: {part!r} is no seed and no range such as 100-199")
-        if int(last or first) > MAX_SEED:
+        if last > MAX_SEED:
             raise ValueError(f"--seeds {text!r}: {part!r}: a seed is 0 to {MAX_SEED}")
-        if len(seeds) + int(last or first) - int(first) >= MAX_SEEDS:
+        if len(seeds) + last - int(found[1]) >= MAX_SEEDS:
             raise ValueError(
                 f"--seeds {text!r}: more than {MAX_SEEDS}; each is tried on every wrong sector"
             )
-        seeds += range(int(first), int(last or first) + 1)
+        seeds += range(int(found[1]), last + 1)
     return seeds
 
 

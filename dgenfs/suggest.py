@@ -55,10 +55,11 @@ def _value(letter: str, number: str, unit: str) -> str:
     if letter in "dc":
         most = MAX_DEDUP_MILLI if letter == "d" else MAX_COMPRESS_MILLI
         return format_ratio(min(most, max(1000, round(float(number) * 1000))))
+    whole = int(number.partition(".")[0])  # exactly: seeds have more digits than floats
     if letter == "s":
-        return str(min(MAX_SEED, int(float(number))))
+        return str(min(MAX_SEED, whole))
     if letter == "f":
-        return str(max(1, int(float(number))))
+        return str(max(1, whole))
     scale = {"k": 1 << 10, "m": 1 << 20}.get(unit[:1].lower(), 1)
     wanted = min(MAX_UNIT, max(MIN_UNIT, float(number) * scale))
     return f"{1 << round(wanted).bit_length() - 1}B"

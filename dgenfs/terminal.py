@@ -108,7 +108,7 @@ def print_json(value: object) -> None:
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error if it is a terminal; yield what advances it by bytes."""
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),

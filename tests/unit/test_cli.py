@@ -258,6 +258,10 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
         (["verify", ".", "--as", "1K"], "not a tree"),
         (["verify", "/proc/version", "--as", "1K", "--direct"], "O_DIRECT"),
         (["verify", "1K", "--seeds", "a-b"], "--seeds"),
+        (["verify", "1K", "--seeds", "1,9-2"], "'9-2' is no seed and no range"),
+        (["verify", "1K", "--seeds", "5-"], "'5-' is no seed and no range"),
+        (["verify", "1K", "--seeds", "1" * 5000], "is no seed and no range"),
+        (["explain", "10G-s12345678901234567"], "10G_d1_c1_s12345678901234567.bin"),
         (["verify", "1K", "--seeds", "18446744073709551616"], "--seeds"),
         (["verify", "1K", "--seeds", "7,0-18446744073709551615"], "more than 1000"),
         (["verify"], "Missing argument"),
@@ -301,16 +305,17 @@ def test_analyze(tmp_path: Path) -> None:
     assert by_chunk[4096] == pytest.approx(2, rel=0.02)
 
 
-def test_progress_on_a_terminal_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["64M", "[/x]/64M"])
+def test_progress_on_a_terminal_only(tmp_path: Path, name: str) -> None:
     leader, follower = pty.openpty()
-    with subprocess.Popen([*DGENFS, "gen", "64M"], cwd=tmp_path, stderr=follower) as child:
+    with subprocess.Popen([*DGENFS, "gen", name], cwd=tmp_path, stderr=follower) as child:
         os.close(follower)
         shown = b""
         while chunk := read_terminal(leader):
             shown += chunk
         assert child.wait(10) == 0
     os.close(leader)
-    assert b"64M" in shown
+    assert name.encode() in shown
 
 
 def read_terminal(leader: int) -> bytes:
