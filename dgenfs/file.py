@@ -35,6 +35,19 @@ class DataFile(io.RawIOBase):
         self._position += written
         return written
 
+    def readall(self) -> bytes:
+        """Return the bytes from the position to the end, filled in one piece.
+
+        Raises:
+            MemoryError, OverflowError: there are more than fit into memory.
+        """
+        self._check_open()
+        # The buffer becomes the result: a bytearray would have to be copied.
+        out = io.BytesIO(bytes(max(0, self._generator.size - self._position)))
+        with out.getbuffer() as view:
+            self._position += self._generator.read_into(view, self._position)
+        return out.getvalue()
+
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position, which may be past the end, and return it.
 

@@ -1,6 +1,8 @@
 import io
 import os
 import shutil
+import tracemalloc
+from typing import Any
 
 import oracle
 import pytest
@@ -17,6 +19,40 @@ def test_read_all() -> None:
         assert file.read() == b""
         assert file.name == NAME
         assert (file.readable(), file.seekable(), file.writable()) == (True, True, False)
+
+
+def test_reading_all_is_one_fill(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    fill = dgenfs.DataGenerator.read_into
+
+    def counting(generator: dgenfs.DataGenerator, buffer: Any, offset: int) -> int:
+        lengths.append(len(buffer))
+        return fill(generator, buffer, offset)
+
+    monkeypatch.setattr(dgenfs.DataGenerator, "read_into", counting)
+    with dgenfs.open(NAME) as file:
+        assert file.read() == DATA
+        assert lengths == [len(DATA)]
+        file.seek(10)
+        assert file.read(5) == DATA[10:15]
+        assert file.read() == DATA[15:]
+        file.seek(2 << 20)
+        assert file.read() == b""
+
+
+def test_reading_all_takes_no_second_copy() -> None:
+    with dgenfs.open("256M") as file:
+        tracemalloc.start()
+        try:
+            assert len(file.read()) == 256 << 20
+            assert tracemalloc.get_traced_memory()[1] < 257 << 20
+        finally:
+            tracemalloc.stop()
+
+
+def test_reading_all_of_what_no_memory_holds() -> None:
+    with dgenfs.open("8E-1") as file, pytest.raises((MemoryError, OverflowError)):
+        file.read()
 
 
 def test_seek_and_read() -> None:
