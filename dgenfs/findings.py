@@ -7,6 +7,7 @@ from pathlib import Path
 from dgenfs.layout import SECTOR
 
 MAX_EXTENTS = 10_000  # kept of one file; the totals count all
+MAX_TREE_EXTENTS = 100_000  # kept of all files of a tree: some 20 MB
 MAX_PATHS = 10_000  # kept of each list of a tree
 
 
@@ -82,7 +83,7 @@ class FileReport:
         expected_size: bytes it should have.
         size: bytes it has.
         wrong_sectors: 512-byte sectors with a wrong byte among those compared.
-        extents: damage in order of offset, at most MAX_EXTENTS.
+        extents: damage in order of offset, at most MAX_EXTENTS; fewer in a tree of much damage.
         totals: all damage by kind.
     """
 
@@ -153,6 +154,8 @@ class TreeReport:
         identical_files: files without a wrong byte.
         different: reports of files with wrong bytes, at most MAX_PATHS.
         different_files: number of them all.
+        kept_extents: damage in these reports, at most MAX_TREE_EXTENTS, the first files'.
+        omitted_extents: damage that is counted only.
         missing: paths within the tree of files that are not there, at most MAX_PATHS.
         missing_files: number of them all.
         unexpected: paths within the tree that should not be there, at most MAX_PATHS.
@@ -167,6 +170,8 @@ class TreeReport:
     identical_files: int = 0
     different: list[FileReport] = field(default_factory=list)
     different_files: int = 0
+    kept_extents: int = 0
+    omitted_extents: int = 0
     missing: list[str] = field(default_factory=list)
     missing_files: int = 0
     unexpected: list[str] = field(default_factory=list)
@@ -185,11 +190,15 @@ class TreeReport:
         )
 
     def add_file(self, file: FileReport) -> None:
-        """Count a file, and keep its report if bytes are wrong."""
+        """Count a file; if bytes are wrong, keep its report and the extents that fit in."""
         if file.identical:
             self.identical_files += 1
             return
         self.different_files += 1
+        kept = MAX_TREE_EXTENTS - self.kept_extents if len(self.different) < MAX_PATHS else 0
+        del file.extents[kept:]
+        self.kept_extents += len(file.extents)
+        self.omitted_extents += file.omitted_extents
         if len(self.different) < MAX_PATHS:
             self.different.append(file)
 

@@ -44,7 +44,9 @@ def _file(found: FileReport) -> RenderableType:
     )
     if found.size != found.expected_size:
         head.append(f"; the file has {found.size} B instead of {found.expected_size} B")
-    table = Table("offset", "end", "kind", "wrong", "where it belongs", box=None)
+    lines: list[RenderableType] = [head]
+    if found.extents:
+        lines.append(table := Table("offset", "end", "kind", "wrong", "where it belongs", box=None))
     for extent in found.extents[:SHOWN]:
         table.add_row(
             str(extent.start),
@@ -53,13 +55,15 @@ def _file(found: FileReport) -> RenderableType:
             _wrong(extent),
             _belongs(extent, found.file),
         )
-    hidden = found.omitted_extents + len(found.extents[SHOWN:])
-    rest = [Text(f"and {count(hidden, 'more extent')}; --json has more")] if hidden else []
+    hidden = len(found.extents[SHOWN:])
+    if hidden or found.omitted_extents:
+        more = count(hidden + found.omitted_extents, "more extent")
+        lines.append(Text(f"and {more}; --json has more" if hidden else f"and {more}"))
     totals = ", ".join(
         f"{kind}: {count(total.extents, 'extent')}, {size(total.wrong_bytes)}"
         for kind, total in found.totals.items()
     )
-    return Group(head, table, *rest, Text(totals))
+    return Group(*lines, Text(totals))
 
 
 def _wrong(extent: Extent) -> str:
@@ -89,6 +93,8 @@ def _tree(found: TreeReport) -> RenderableType:
         head.append(f", {found.unreadable_paths} unreadable")
     lines: list[RenderableType] = [head]
     lines += [_file(file) for file in found.different[:SHOWN]]
+    if found.omitted_extents:
+        lines.append(Text(f"{count(found.omitted_extents, 'extent')} counted only"))
     for what, paths, number in (
         ("missing", found.missing, found.missing_files),
         ("unexpected", found.unexpected, found.unexpected_files),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dgenfs import Spec, report
+from dgenfs import Spec, findings, report
 from dgenfs.analyze import Analysis, CompressRatio, DedupRatio
 from dgenfs.findings import Extent, FileReport, Kind, TreeReport
 
@@ -88,6 +88,26 @@ def test_tree() -> None:
     assert {"0 512 zeros 512 B", "missing: 000002.bin", "unexpected: notes.txt"} <= set(shown)
     values = json.loads(json.dumps(report.as_json(found)))
     assert (values["identical"], values["different"][0]["file"]) == (False, 3)
+
+
+def test_a_tree_keeps_extents_of_its_first_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "MAX_TREE_EXTENTS", 8)
+    monkeypatch.setattr(findings, "MAX_PATHS", 4)
+    found = TreeReport(Path("tree"), "9x1M_d1_c1", 9)
+    for file in range(6):
+        found.add_file(
+            damaged(
+                *(Extent(i * 4096, i * 4096 + 512, Kind.ZEROS, 512) for i in range(3)), file=file
+            )
+        )
+    assert [len(file.extents) for file in found.different] == [3, 3, 2, 0]
+    assert [file.omitted_extents for file in found.different] == [0, 0, 1, 3]
+    assert (found.different_files, found.kept_extents, found.omitted_extents) == (6, 8, 10)
+    shown = lines(report.as_text(found))
+    assert "10 extents counted only" in shown
+    assert (shown.count("and 1 more extent"), shown.count("and 3 more extents")) == (1, 1)
+    assert sum(line.startswith("offset") for line in shown) == 3
+    assert report.as_json(found)["omitted_extents"] == 10
 
 
 def test_explanation() -> None:
