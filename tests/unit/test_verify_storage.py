@@ -50,8 +50,6 @@ def reads_fail(monkeypatch: pytest.MonkeyPatch, number: int, *, at: int) -> None
         errno.EUCLEAN,
         errno.ETIMEDOUT,
         errno.ENOLINK,
-        errno.ESTALE,
-        errno.ENOTCONN,
     ],
     ids=errno.errorcode.__getitem__,
 )
@@ -63,6 +61,28 @@ def test_a_read_that_fails_is_damage(
         Extent(100, 101, Kind.BIT_FLIPS, 1, 1),
         Extent(8 * BLOCK, 9 * BLOCK, Kind.UNREADABLE, BLOCK),
     ]
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOTCONN], ids=errno.errorcode.__getitem__)
+def test_storage_that_is_gone_is_not_asked_for_each_block(
+    verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    data = bytearray(12 << 20)
+    DataGenerator("12M").fill_chunk(data)
+    (tmp_path / "copy").write_bytes(data)
+    calls: list[int] = []
+    preadv: Callable[..., int] = os.preadv
+
+    def failing(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        calls.append(offset)
+        if offset >= 4 << 20:
+            raise OSError(number, os.strerror(number))
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    extents = verifier.verify_file(tmp_path / "copy", Spec.parse("12M")).extents
+    assert extents == [Extent(4 << 20, 12 << 20, Kind.UNREADABLE, 8 << 20)]
+    assert len(calls) == 4  # one tries O_DIRECT
 
 
 @pytest.mark.parametrize(
