@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import report
+from benchmarks.flatness import flatness
 from benchmarks.generate import generate
 from benchmarks.mount import mount
 from benchmarks.results import Result, machine, show
@@ -23,6 +24,7 @@ class SuiteName(StrEnum):
     VERIFY = "verify"
     MOUNT = "mount"
     TREES = "trees"
+    FLATNESS = "flatness"
     SCALING = "scaling"
 
 
@@ -31,6 +33,7 @@ SUITES = {
     SuiteName.VERIFY: verify,
     SuiteName.MOUNT: mount,
     SuiteName.TREES: trees,
+    SuiteName.FLATNESS: flatness,
     SuiteName.SCALING: scaling,
 }
 

@@ -1,4 +1,4 @@
-"""How speed depends on readers, file size, open handles, cache, duplicates and ratio."""
+"""How speed depends on readers, cache, duplicates and ratio."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,23 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import mounts
-from benchmarks.clients import held_open, open_and_close, random_reads
 from benchmarks.fio import Workload, turn
 from benchmarks.rounds import Case, repeated
-from benchmarks.suite import Series, Suite, Target, Timings
+from benchmarks.suite import Series, Suite
 from dgenfs import DataGenerator, Spec
 
 MIB = 1 << 20
-TURN = 0.2  # seconds
 FILE = 1 << 40  # bytes
 READERS = (1, 2, 4, 8, 16)
-SIZES = ("1M", "1G", "1T", "1P", "8E-1")
-HANDLES = (1, 100, 10_000, 100_000)
 CACHES = ("0", "16M", "64M", "1G")
 DUPLICATES = (1, 4, 16, 100, 1000)
-DUPLICATED = "8G"  # of its content, a cache of 64 MiB holds all from d1000 on
+DUPLICATED = "8GiB"  # of its content, a cache of 64 MiB holds all from d1000 on
 RATIOS = (1, 1.5, 2, 4, 8, 20)
-FLAT = 0.8  # the slowest point of what must not matter, as a share of the fastest
 
 IN_ORDER = ("--rw=read", "--ioengine=psync")
 AT_RANDOM = ("--rw=randread", "--ioengine=psync")
@@ -38,27 +33,19 @@ HOT_SMALL = Workload("4 KiB random in 8 MiB", 4096, AT_RANDOM, 8 * MIB)
 
 @contextmanager
 def scaling() -> Iterator[Suite]:
-    """How speed depends on readers, file size, open handles, cache, duplicates and ratio."""
+    """How speed depends on readers, cache, duplicates and ratio."""
     with ExitStack() as stack:
         ours = stack.enter_context(mounts.dgenfs())
         mock = stack.enter_context(mounts.mock_large_files(FILE))
         cached = {cache: stack.enter_context(mounts.dgenfs("--cache", cache)) for cache in CACHES}
-        flat = [_file_sizes(ours), *_open_handles(stack)]
         series = [
             *_readers(ours, mock),
-            *flat,
             *_caches(cached),
             _duplicates(cached),
             *_ratios(ours),
         ]
 
-        def targets(timings: Timings) -> Iterator[Target]:
-            for one in flat:
-                for line in one.lines:
-                    text = f"{one.title}, {line}: slowest x fastest"
-                    yield Target(text, one.flatness(line, timings), FLAT)
-
-        yield Suite("scaling", 3, [], targets, series)
+        yield Suite("scaling", 3, [], lambda _: (), series)
 
 
 def _readers(ours: Path, mock: Path) -> Iterator[Series]:
@@ -87,29 +74,6 @@ def _readers(ours: Path, mock: Path) -> Iterator[Series]:
         )
 
 
-def _file_sizes(ours: Path) -> Series:
-    points = []
-    for name in SIZES:
-        size = Spec.parse(name).size
-        read = repeated(random_reads(ours / name, size), TURN)
-        points.append((float(size), Case(f"4 KiB random of {name}", read)))
-    return Series("4 KiB random, by file size", "file size, bytes", {"dgenfs": points}, True)
-
-
-def _open_handles(stack: ExitStack) -> Iterator[Series]:
-    """Yield what reading, and opening one more, takes; the handles stay open, a mount for each."""
-    reads, opens = [], []
-    for number in HANDLES:
-        file = stack.enter_context(mounts.dgenfs()) / "1T"
-        stack.enter_context(held_open(file, number))
-        read = repeated(random_reads(file, FILE), TURN)
-        reads.append((float(number), Case(f"4 KiB random, {number} open handles", read)))
-        case = Case(f"open and close, {number} open handles", repeated(open_and_close(file), TURN))
-        opens.append((float(number), case))
-    yield Series("4 KiB random, by open handles", "open handles", {"dgenfs": reads}, True)
-    yield Series("Open and close, by open handles", "open handles", {"dgenfs": opens}, True)
-
-
 def _caches(cached: dict[str, Path]) -> Iterator[Series]:
     for title, workloads in (("1 MiB reads", HOT), ("4 KiB reads", (HOT_SMALL,))):
         lines = {}
@@ -125,7 +89,7 @@ def _caches(cached: dict[str, Path]) -> Iterator[Series]:
 
 
 def _duplicates(cached: dict[str, Path]) -> Series:
-    workload = Workload(f"1 MiB in order in {DUPLICATED}iB", MIB, IN_ORDER)
+    workload = Workload(f"1 MiB in order in {DUPLICATED}", MIB, IN_ORDER)
     return Series(
         f"{workload.name}, by dedup ratio",
         "dedup ratio",

@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 from benchmarks import mounts
@@ -16,6 +15,7 @@ from dgenfs import Spec
 
 FILE = "1T_d1_c1"
 TREE = "100000000x4K_d1_c1_f1000"
+FILES = 200_000  # of it, more than are opened
 LARGE = "1000000x100K_d2_c1.5"  # one directory of a million files
 READ = "4 KiB read"
 FRESH = "file of 4 KiB that is new to the kernel opened, read and closed"
@@ -44,18 +44,17 @@ def trees() -> Iterator[Suite]:
             grown = max(1, daemon.resident_bytes() - before)
             yield Target("all of it: 50 MB / what the daemon grew", GROWTH / grown, 1)
 
-        yield Suite("trees", 5, cases, targets)
+        yield Suite("trees", 15, cases, targets)
 
 
 def _fresh_files(folder: Path) -> Callable[[], object]:
     spec = Spec.parse(TREE)
-    numbers = count()
-    buffer = bytearray(4096)
-    root = f"{folder / TREE}/"
+    paths = iter([f"{folder / TREE}/{spec.path(number)}" for number in range(FILES)])
+    buffers = [bytearray(4096)]
 
     def read_next() -> None:
-        descriptor = os.open(root + spec.path(next(numbers)), os.O_RDONLY)
-        if os.preadv(descriptor, [buffer], 0) != len(buffer):
+        descriptor = os.open(next(paths), os.O_RDONLY)
+        if os.preadv(descriptor, buffers, 0) != len(buffers[0]):
             raise AssertionError("a short read")
         os.close(descriptor)
 
