@@ -38,7 +38,7 @@ def writable_bytes(buffer: Any) -> NDArray[np.uint8]:
         raise ValueError(
             f"this {type(buffer).__name__} is not C-contiguous: pass a contiguous buffer"
         )
-    if "O" in _FIELD.sub("", view.format):
+    if "O" in view.format and "O" in _FIELD.sub("", view.format):
         raise TypeError("this buffer holds references to Python objects: pass one of numbers")
     return np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)
 

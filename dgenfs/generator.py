@@ -38,9 +38,8 @@ class Stream:
         self.layout = layout
         self.size = layout.total_size if file is None else layout.size
         # One file is filled as the first of files that are larger than any offset.
-        base = 0 if file is None else layout.file_offset(file)
+        self._base = 0 if file is None else layout.file_offset(file)
         whole = file is not None or layout.files == 1
-        self._base = np.uint64(base)
         self._content = (
             np.uint64(layout.key),
             np.uint64(layout.period),
@@ -51,11 +50,11 @@ class Stream:
 
     def fill(self, out: NDArray[np.uint8], offset: int) -> None:
         """Fill ``out`` (uint8[::1]) with the stream's bytes from ``offset`` on."""
-        fill_files(out, self._base + np.uint64(offset), *self._content)
+        fill_files(out, np.uint64(self._base + offset), *self._content)
 
     def fill_slices(self, out: NDArray[np.uint8], offset: int, taken: NDArray[np.int64]) -> None:
         """Fill those slices of ``out`` that no other thread takes; see the kernel."""
-        fill_slices(out, taken, self._base + np.uint64(offset), *self._content)
+        fill_slices(out, taken, np.uint64(self._base + offset), *self._content)
 
 
 class DataGenerator:
