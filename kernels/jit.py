@@ -27,12 +27,13 @@ _lock = threading.Lock()  # held while numba's setting is ours
 
 
 def _digest() -> str:
-    """Return a name for the sources of all kernels as they are on disk now.
+    """Return a name for all kernels' sources, as they are on disk now, and how they are compiled.
 
-    Numba compiles a kernel anew when its own file changes, not when one that it inlines from does:
-    after an edit of words.py, content.py would go on with the old words.
+    Numba's own name for compiled code leaves out whether bounds are checked. And it compiles a
+    kernel anew when its own file changes, not when one that it inlines from does: after an edit of
+    words.py, content.py would go on with the old words.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(f"{numba.config.BOUNDSCHECK}\n".encode(), digest_size=16)
     for source in sorted(_SOURCES.glob("[!.]*.py")):  # an editor's lock is a hidden, broken link
         text = source.read_bytes()
         digest.update(f"{source.name} {len(text)}\n".encode() + text)

@@ -152,6 +152,20 @@ def test_stale_code_is_not_used(tmp_path: Path, place: str) -> None:
     assert copy.run() == [word, folder]
 
 
+def test_code_that_checks_bounds_is_kept_apart(tmp_path: Path) -> None:
+    folders = set()
+    for checked in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", "from dgenfs.kernels import jit; print(jit._folder())"],
+            env={**os.environ, "NUMBA_BOUNDSCHECK": checked, "NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        folders.add(done.stdout)
+    assert len(folders) == 2
+
+
 def test_code_of_other_sources_is_removed_when_it_is_not_used(tmp_path: Path) -> None:
     copy = Copy(tmp_path, "in the tree")
     first = copy.run()
