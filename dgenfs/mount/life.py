@@ -222,17 +222,16 @@ class _Session:
 
 def _mount(operations: Operations, path: Path, config: MountConfig) -> int:
     """Mount and return the session's descriptor."""
-    options = {"subtype=dgenfs", "default_permissions", *config.options}
-    if not any(option.startswith("fsname=") for option in options):
-        options.add("fsname=dgenfs")
+    # In order, as the last of two that contradict each other holds; a set's order is by chance.
+    options = ["fsname=dgenfs", "subtype=dgenfs", "default_permissions", *config.options]
     if config.allow_other:
-        options.add("allow_other")
+        options.append("allow_other")
+    given = ",".join(options)
     before = fuse_descriptors()
     try:
         with libfuse_errors.captured() as lines:
-            pyfuse3.init(operations, str(path), options)
+            pyfuse3.init(operations, str(path), {given})
     except RuntimeError as error:
-        given = ",".join(sorted(options))
         reason = "; ".join(lines) or error
         raise MountError(f"{path}: cannot be mounted with {given}: {reason}") from error
     for line in lines:

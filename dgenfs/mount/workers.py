@@ -85,7 +85,6 @@ class Workers:
     Attributes:
         nodes: one for each NUMA node with CPUs.
         workers_per_node: threads on each node.
-        cache_bytes: capacity of each node's cache, whole blocks.
     """
 
     def __init__(
@@ -104,7 +103,6 @@ class Workers:
         # One more than CPUs: with one reader, a fifth more 4 KiB and 128 KiB reads.
         most = max(len(node.cpus) for node in machine.nodes) + 1
         self.workers_per_node = workers_per_node or min(most, MAX_WORKERS)
-        self.cache_bytes = cache // BLOCK * BLOCK
         self.nodes = [NodeWorkers(node, new_cache(cache)) for node in machine.nodes]
         self._retired: NDArray[np.uint64] = np.zeros(requests.COUNTERS, np.uint64)
         self._changing = threading.Lock()
@@ -113,6 +111,11 @@ class Workers:
         self._open_flags = 0
         self._entry: NDArray[np.uint64] = np.zeros(requests.ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
+
+    @property
+    def cache_bytes(self) -> int:
+        """Capacity of each node's cache, whole blocks."""
+        return len(self.nodes[0].cache.slots) * BLOCK
 
     def connect(
         self,
@@ -188,25 +191,21 @@ class Workers:
             caches = [new_cache(cache_bytes) for _ in self.nodes]
         with self._changing:
             self._end_threads()
-            before = self.workers_per_node, self.cache_bytes, [node.cache for node in self.nodes]
-            workers_per_node = workers_per_node or self.workers_per_node
-            if caches is None:
-                self._set(workers_per_node, self.cache_bytes, before[2])
-            else:
-                for node, cache in zip(self.nodes, caches, strict=True):
-                    cache.state[COUNTED] = node.cache.state[COUNTED]
-                self._set(workers_per_node, cache_bytes or 0, caches)
+            threads, used = self.workers_per_node, [node.cache for node in self.nodes]
+            if caches is not None:
+                for cache, before in zip(caches, used, strict=True):
+                    cache.state[COUNTED] = before.state[COUNTED]
+            self._set(workers_per_node or threads, caches or used)
             try:
                 self._start()
             except OSError:
                 self._end_threads()
-                self._set(*before)
+                self._set(threads, used)
                 self._start_what_can_be()
                 raise
 
-    def _set(self, workers_per_node: int, cache_bytes: int, caches: Sequence[Cache]) -> None:
+    def _set(self, workers_per_node: int, caches: Sequence[Cache]) -> None:
         self.workers_per_node = workers_per_node
-        self.cache_bytes = cache_bytes // BLOCK * BLOCK
         for node, cache in zip(self.nodes, caches, strict=True):
             node.cache = cache
 
