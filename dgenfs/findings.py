@@ -3,12 +3,16 @@
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from dgenfs.layout import SECTOR
 
 MAX_EXTENTS = 10_000  # kept of one file; the totals count all
 MAX_TREE_EXTENTS = 100_000  # kept of all files of a tree: some 20 MB
 MAX_PATHS = 10_000  # kept of each list of a tree
+
+
+Item = TypeVar("Item")
 
 
 class Kind(StrEnum):
@@ -199,23 +203,24 @@ class TreeReport:
         del file.extents[kept:]
         self.kept_extents += len(file.extents)
         self.omitted_extents += file.omitted_extents
-        if len(self.different) < MAX_PATHS:
-            self.different.append(file)
+        _keep(self.different, file)
 
     def add_missing(self, path: str) -> None:
         """Count a file that is not there."""
         self.missing_files += 1
-        if len(self.missing) < MAX_PATHS:
-            self.missing.append(path)
+        _keep(self.missing, path)
 
     def add_unexpected(self, path: str) -> None:
         """Count a path that should not be there."""
         self.unexpected_files += 1
-        if len(self.unexpected) < MAX_PATHS:
-            self.unexpected.append(path)
+        _keep(self.unexpected, path)
 
     def add_unreadable(self, found: Unreadable) -> None:
         """Count a file or directory that cannot be read."""
         self.unreadable_paths += 1
-        if len(self.unreadable) < MAX_PATHS:
-            self.unreadable.append(found)
+        _keep(self.unreadable, found)
+
+
+def _keep(kept: list[Item], found: Item) -> None:
+    if len(kept) < MAX_PATHS:
+        kept.append(found)
