@@ -2,10 +2,10 @@
 
 from importlib.metadata import version
 
-from dgenfs.aio import AsyncDataGenerator
-from dgenfs.file import open
-from dgenfs.generator import DataGenerator, generate_data
-from dgenfs.spec import Spec, SpecError
+from dgenfs.api.aio import AsyncDataGenerator
+from dgenfs.api.file import open
+from dgenfs.api.generator import DataGenerator, generate_data
+from dgenfs.names.spec import Spec, SpecError
 
 __version__ = version("dgenfs")
 

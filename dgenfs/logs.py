@@ -1,7 +1,7 @@
 """Logging set up from the environment variable DGENFS_LOG.
 
-``DGENFS_LOG=debug`` sets everything, ``DGENFS_LOG=dgenfs.verify=debug,info`` one module and the
-rest; ``verify=debug`` is short for ``dgenfs.verify=debug``. Levels are trace, debug, info, warning
+``DGENFS_LOG=debug`` sets everything, ``DGENFS_LOG=dgenfs.verifying=debug,info`` one module and the
+rest; ``verifying=debug`` is short for ``dgenfs.verifying=debug``. Levels are trace, debug, info, warning
 or warn, error and off, in any case.
 """
 
@@ -85,7 +85,7 @@ def parse_levels(value: str) -> dict[str, int]:
             )
         if separator and not all(piece.isidentifier() for piece in name.split(".")):
             raise LogConfigError(
-                f"DGENFS_LOG={value!r}: {part!r}: {name!r} is no module: name one as dgenfs.verify"
+                f"DGENFS_LOG={value!r}: {part!r}: {name!r} is no module: name one as dgenfs.verifying"
             )
         if name and name != _ROOT and not name.startswith(f"{_ROOT}."):
             name = f"{_ROOT}.{name}"

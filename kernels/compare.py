@@ -5,7 +5,7 @@ Called by verify. The reference is tests/oracle.py and a plain comparison of two
 
 import numpy as np
 
-from dgenfs.kernels.content import (
+from dgenfs.kernels.fill import (
     SECTOR_STATES,
     next_random_words,
     random_words_numerator,

@@ -21,7 +21,7 @@ from dgenfs.kernels.cache import (
     extents_between,
     release,
 )
-from dgenfs.kernels.content import fill
+from dgenfs.kernels.fill import fill
 from dgenfs.kernels.jit import kernel
 
 # Columns of a content.

@@ -12,7 +12,7 @@ import trio
 
 from dgenfs.kernels import requests
 from dgenfs.kernels.cache import BLOCK, EXTENT
-from dgenfs.mount.stats import cache_stats
+from dgenfs.mount.metrics import cache_stats
 from dgenfs.mount.workers import Workers
 
 log = logging.getLogger(__name__)

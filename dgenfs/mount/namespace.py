@@ -21,8 +21,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dgenfs.kernels.requests import DIRECTORIES, PLAIN, TREE_SHIFT, WITHIN
-from dgenfs.mount.contents import Contents
-from dgenfs.spec import Spec, SpecError
+from dgenfs.mount.rows import Contents
+from dgenfs.names.spec import Spec, SpecError
 
 ROOT = 1
 KEPT = 10_000  # names, about 1 KiB each

@@ -20,14 +20,14 @@ import trio
 from numpy.typing import NDArray
 from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, InodeT, RequestContext
 
+from dgenfs.content.layout import FORMAT
 from dgenfs.kernels import requests
-from dgenfs.layout import FORMAT
 from dgenfs.logs import TRACE
 from dgenfs.mount.control import ControlFile
-from dgenfs.mount.entries import drop_entries
+from dgenfs.mount.forgetting import drop_entries
 from dgenfs.mount.namespace import KEPT, ROOT, Directory, File, Listing, Namespace
 from dgenfs.mount.protocol import Opcode
-from dgenfs.mount.reader import Reader
+from dgenfs.mount.python_plane import Reader
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs import topology
 from dgenfs.kernels import reads, requests
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
-from dgenfs.mount.contents import Contents
+from dgenfs.machine import topology
 from dgenfs.mount.protocol import error_reply
+from dgenfs.mount.rows import Contents
 
 log = logging.getLogger(__name__)
 

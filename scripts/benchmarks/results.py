@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.rounds import Timing
 from benchmarks.suite import Suite, Target, Timings
-from dgenfs import topology
+from dgenfs.machine import topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from benchmarks import memory
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Suite, Target, Timings
 from dgenfs import Spec
-from dgenfs.verify import Verifier
-from dgenfs.write import Range, write_file
+from dgenfs.api.publishing import Range, write_file
+from dgenfs.verifying.verifier import Verifier
 
 NAMES = ("4G_d1_c1", "4G_d4_c2")
 READ = 4 << 20  # bytes

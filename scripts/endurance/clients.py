@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.kernels.compare import compare
-from dgenfs.spec import Spec, find_file
+from dgenfs.names.spec import Spec, find_file
 
 WRONG = 3
 LISTED = ("1G_d1_c1.bin", "1T_d2_c1.5.bin", "10M_d2.5_c3_s42.bin", "4M+1_d1_c1.5.bin", "1.bin")

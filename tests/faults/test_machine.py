@@ -95,7 +95,7 @@ def test_a_clock_that_jumps(tmp_path: Path) -> None:
         "jumps = itertools.cycle((0, 10**9, 4 * 10**9, 1))\n"
         "time.time = lambda: float(next(jumps))\n"
         "time.time_ns = lambda: next(jumps) * 10**9\n"
-        "from dgenfs.cli import main\n"
+        "from dgenfs.cli.main import main\n"
         "main()\n"
     )
     with (

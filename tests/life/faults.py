@@ -15,15 +15,15 @@ from typing import Any
 
 import pyfuse3
 
-from dgenfs import topology
-from dgenfs.cli import main
+from dgenfs.cli.main import main
 from dgenfs.kernels import requests
-from dgenfs.mount import entries, namespace
+from dgenfs.machine import topology
+from dgenfs.machine.topology import Node, Topology
+from dgenfs.mount import forgetting, namespace
 from dgenfs.mount.namespace import Namespace
 from dgenfs.mount.operations import Operations
 from dgenfs.mount.protocol import Opcode
-from dgenfs.mount.reader import Reader
-from dgenfs.topology import Node, Topology
+from dgenfs.mount.python_plane import Reader
 
 BAD_OFFSET = 123_456  # of a read that fails
 # Names whose lookup raises, by extension.
@@ -76,7 +76,7 @@ def unprivileged() -> None:
     def failing_reconfigure(mountpoint: Path) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), mountpoint)
 
-    entries._reconfigure = failing_reconfigure
+    forgetting._reconfigure = failing_reconfigure
 
 
 def listing() -> None:

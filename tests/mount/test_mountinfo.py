@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dgenfs.mount.entries import drop_entries
+from dgenfs.mount.forgetting import drop_entries
 from dgenfs.mount.mountpoint import FSTYPE, MountError, mounted_at, prepare
 
 NAMES = [

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dgenfs.kernels import reads, requests
-from dgenfs.mount import contents, namespace
-from dgenfs.mount.contents import Contents
+from dgenfs.mount import namespace, rows
 from dgenfs.mount.namespace import ROOT, Directory, File, Listing, Namespace
-from dgenfs.spec import Spec
+from dgenfs.mount.rows import Contents
+from dgenfs.names.spec import Spec
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_tags_start_over() -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Contents:
-    monkeypatch.setattr(contents, "CAPACITY", 8)
+    monkeypatch.setattr(rows, "CAPACITY", 8)
     return Contents()
 
 

@@ -12,10 +12,10 @@ import pytest
 from mounting import eventually
 
 from dgenfs.kernels import requests
-from dgenfs.mount.contents import Contents
+from dgenfs.machine.topology import Node, Topology
 from dgenfs.mount.protocol import Opcode
+from dgenfs.mount.rows import Contents
 from dgenfs.mount.workers import KICK, Workers
-from dgenfs.topology import Node, Topology
 
 UNIQUE = 0x8000_0000_0000_0002
 

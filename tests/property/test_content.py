@@ -14,8 +14,8 @@ from vectors import VECTORS, Vector
 import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.kernels.compare import compare
-from dgenfs.kernels.content import fill, random_words, random_words_numerator
-from dgenfs.kernels.locate import NOT_FOUND, locate
+from dgenfs.kernels.damage import NOT_FOUND, locate
+from dgenfs.kernels.fill import fill, random_words, random_words_numerator
 from dgenfs.kernels.words import SECTOR
 
 GUARD = 64  # bytes on both sides of a filled range that must stay as they were

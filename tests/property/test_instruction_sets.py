@@ -30,7 +30,7 @@ import hashlib, json, random, sys
 import numpy as np
 from dgenfs import DataGenerator
 from dgenfs.kernels.compare import compare
-from dgenfs.kernels.content import fill_run
+from dgenfs.kernels.fill import fill_run
 code = "".join(fill_run.inspect_asm().values())
 print(max(name for name in ("xmm", "ymm", "zmm") if f"%{name}" in code))
 for name, offset, length in json.loads(sys.stdin.read()):

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dgenfs import Spec, SpecError
-from dgenfs.suggest import nearest_name
+from dgenfs.names.suggest import nearest_name
 
 
 def expected(name: str) -> oracle.Content | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dgenfs import DataGenerator, Spec
-from dgenfs.expected import content_defined_dedup
+from dgenfs.content.prediction import content_defined_dedup
 
 # Least, mask and most, as powers of two; a mask of n bits gives chunks of 2^n bytes on average.
 SMALL = "buzhash,10,23,16,4095"

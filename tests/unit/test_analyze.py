@@ -9,8 +9,8 @@ import lz4.block
 import pytest
 import zstandard
 
-from dgenfs import analyze
-from dgenfs.analyze import (
+from dgenfs.verifying import analyze
+from dgenfs.verifying.analyze import (
     COMPRESS_CHUNKS,
     DEDUP_CHUNKS,
     Analysis,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgenfs import Spec
-from dgenfs.expected import content_defined_dedup, fixed_dedup
+from dgenfs.content.prediction import content_defined_dedup, fixed_dedup
 
 
 def counted(content: oracle.Content, chunk: int) -> float:

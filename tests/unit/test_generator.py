@@ -11,8 +11,9 @@ import oracle
 import pytest
 
 import dgenfs
-from dgenfs import DataGenerator, SpecError, generator
-from dgenfs.topology import Node, Topology
+from dgenfs import DataGenerator, SpecError
+from dgenfs.api import generator
+from dgenfs.machine.topology import Node, Topology
 
 NAME = "100000_d2_c3_s5"
 
@@ -199,7 +200,7 @@ def test_large_buffers_on_any_nodes(
 ) -> None:
     """CPUs 4000 to 4002 went offline since the topology was read: their threads run anywhere."""
     found = [Node(index, tuple(cpus), 0) for index, cpus in enumerate(nodes, 3)]
-    monkeypatch.setattr("dgenfs.generator._topology", lambda: Topology(tuple(found)))
+    monkeypatch.setattr("dgenfs.api.generator._topology", lambda: Topology(tuple(found)))
     name = "5x7M+1_d2_c2"
     whole, one = (np.zeros(5 * ((7 << 20) + 1), np.uint8) for _ in range(2))
     DataGenerator(name, threads=1).fill_chunk(one)

@@ -56,7 +56,7 @@ KERNELS = {name: one for name, one in FUNCTIONS.items() if not one.targetoptions
 
 
 def test_there_are_kernels() -> None:
-    assert {"content.fill", "compare.compare", "locate.find_damage"} <= KERNELS.keys()
+    assert {"fill.fill", "compare.compare", "damage.find_damage"} <= KERNELS.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -77,7 +77,7 @@ def test_one_explicit_signature_and_a_cache_on_disk(name: str) -> None:
 
 FIRST_WORD = """
 import numpy as np
-from dgenfs.kernels.content import fill
+from dgenfs.kernels.fill import fill
 out = np.empty(8, np.uint8)
 fill(out, *map(np.uint64, (0, 7, 4096, 1000)))
 print(out.tobytes().hex(), fill.stats.cache_path)
@@ -99,7 +99,7 @@ class Copy:
         self.path = path / "dgenfs" / "kernels"
         self.path.mkdir(parents=True)
         (path / "dgenfs" / "__init__.py").touch()
-        for source in ("__init__", "atomic", "jit", "words", "content"):
+        for source in ("__init__", "atomic", "jit", "words", "fill"):
             shutil.copy(FOLDER / f"{source}.py", self.path)
         self.words = self.path / "words.py"
         folder, environment = PLACES[place]
@@ -233,7 +233,7 @@ def test_no_place_to_keep_compiled_code(tmp_path: Path) -> None:
 def test_numba_finds_no_place_to_keep_compiled_code() -> None:
     program = (
         "import numba.core.caching as caching; caching.CacheImpl._locator_classes = []; "
-        "from dgenfs.kernels.content import fill; print(repr(fill.stats.cache_path))"
+        "from dgenfs.kernels.fill import fill; print(repr(fill.stats.cache_path))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
@@ -246,7 +246,7 @@ import hashlib
 import numpy as np
 from vectors import VECTORS
 from dgenfs import DataGenerator, Spec
-from dgenfs.kernels import locate
+from dgenfs.kernels import damage
 from dgenfs.kernels.compare import compare
 
 np.seterr(over="ignore")  # compiled, the arithmetic is modulo 2^64 without a word
@@ -268,12 +268,12 @@ data[8192:12288] = data[32768:36864]
 data[20480:24576] = 0
 first, wrong, sectors = compare(data, *place)
 assert (first, sectors) == (5000, 17)
-rows = np.empty((130, locate.COLUMNS), np.int64)
+rows = np.empty((130, damage.COLUMNS), np.int64)
 keys = np.array([layout.key], np.uint64)
-count = locate.find_damage(data, place[0], keys, place[2], place[3], rows)
-kinds = rows[:count, locate.KIND].tolist()
-assert kinds == [locate.BIT_FLIPS, locate.MISPLACED, locate.ZEROS], kinds
-assert rows[1, locate.SHIFT] == 32768 - 8192
+count = damage.find_damage(data, place[0], keys, place[2], place[3], rows)
+kinds = rows[:count, damage.KIND].tolist()
+assert kinds == [damage.BIT_FLIPS, damage.MISPLACED, damage.ZEROS], kinds
+assert rows[1, damage.SHIFT] == 32768 - 8192
 print("done")
 """
 

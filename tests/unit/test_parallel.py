@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dgenfs.parallel import in_order
+from dgenfs.machine.threads import in_order
 
 
 @pytest.fixture

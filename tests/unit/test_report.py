@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from dgenfs import Spec, findings, report
-from dgenfs.analyze import Analysis, CompressRatio, DedupRatio
-from dgenfs.findings import Extent, FileReport, Kind, TreeReport
+from dgenfs import Spec
+from dgenfs.cli import render
+from dgenfs.verifying import reports
+from dgenfs.verifying.analyze import Analysis, CompressRatio, DedupRatio
+from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
 
 
 def lines(renderable: Any) -> list[str]:
@@ -38,12 +40,12 @@ def damaged(*extents: Extent, file: int = 0) -> FileReport:
     ],
 )
 def test_size(count: int, shown: str) -> None:
-    assert report.size(count) == shown
+    assert render.size(count) == shown
 
 
 def test_every_kind_in_words() -> None:
     shown = lines(
-        report.as_text(
+        render.as_text(
             damaged(
                 Extent(0, 512, Kind.ZEROS, 512),
                 Extent(1024, 1025, Kind.BIT_FLIPS, 1, 3),
@@ -71,28 +73,28 @@ def test_every_kind_in_words() -> None:
 def test_long_lists_are_cut_in_text_only() -> None:
     extents = [Extent(i * 4096, i * 4096 + 512, Kind.ZEROS, 512) for i in range(50)]
     found = damaged(*extents)
-    assert "and 30 more extents; --json has more" in lines(report.as_text(found))
-    assert len(report.as_json(found)["extents"]) == 50
+    assert "and 30 more extents; --json has more" in lines(render.as_text(found))
+    assert len(render.as_json(found)["extents"]) == 50
 
 
 def test_tree() -> None:
     found = TreeReport(Path("tree"), "9x1K_d1_c1", 9, identical_files=9)
-    assert json.loads(json.dumps(report.as_json(found)))["identical"] is True
+    assert json.loads(json.dumps(render.as_json(found)))["identical"] is True
     found.identical_files, found.different_files = 6, 1
     found.missing_files, found.unexpected_files = 2, 1
     found.different.append(damaged(Extent(0, 512, Kind.ZEROS, 512), file=3))
     found.missing += ["000001.bin", "000002.bin"]
     found.unexpected.append("notes.txt")
-    shown = lines(report.as_text(found))
+    shown = lines(render.as_text(found))
     assert shown[0] == "tree: 6 of 9 files identical, 1 different, 2 missing, 1 unexpected"
     assert {"0 512 zeros 512 B", "missing: 000002.bin", "unexpected: notes.txt"} <= set(shown)
-    values = json.loads(json.dumps(report.as_json(found)))
+    values = json.loads(json.dumps(render.as_json(found)))
     assert (values["identical"], values["different"][0]["file"]) == (False, 3)
 
 
 def test_a_tree_keeps_extents_of_its_first_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(findings, "MAX_TREE_EXTENTS", 8)
-    monkeypatch.setattr(findings, "MAX_PATHS", 4)
+    monkeypatch.setattr(reports, "MAX_TREE_EXTENTS", 8)
+    monkeypatch.setattr(reports, "MAX_PATHS", 4)
     found = TreeReport(Path("tree"), "9x1M_d1_c1", 9)
     for file in range(6):
         found.add_file(
@@ -103,11 +105,11 @@ def test_a_tree_keeps_extents_of_its_first_files(monkeypatch: pytest.MonkeyPatch
     assert [len(file.extents) for file in found.different] == [3, 3, 2, 0]
     assert [file.omitted_extents for file in found.different] == [0, 0, 1, 3]
     assert (found.different_files, found.kept_extents, found.omitted_extents) == (6, 8, 10)
-    shown = lines(report.as_text(found))
+    shown = lines(render.as_text(found))
     assert "10 extents counted only" in shown
     assert (shown.count("and 1 more extent"), shown.count("and 3 more extents")) == (1, 1)
     assert sum(line.startswith("offset") for line in shown) == 3
-    assert report.as_json(found)["omitted_extents"] == 10
+    assert render.as_json(found)["omitted_extents"] == 10
 
 
 def test_explanation() -> None:
@@ -119,15 +121,15 @@ def test_explanation() -> None:
         "dedup 4 named, 4.0000 given",
         "a store of 4 KiB chunks sees 4.000:1 dedup",
         "lz4 and zstd see 2.00:1 (within 3.5 %, chunks of 4 KiB to 1 MiB)",
-    } <= set(lines(report.explanation(Spec.parse("1M_d4_c2.bin"))))
-    tree = lines(report.explanation(Spec.parse("2500x1M_f1000")))
+    } <= set(lines(render.explanation(Spec.parse("1M_d4_c2.bin"))))
+    tree = lines(render.explanation(Spec.parse("2500x1M_f1000")))
     assert "first and last file 0000/000000.bin 0002/002499.bin" in tree
 
 
 @pytest.mark.parametrize("name", ["0", "8E-1_d1000_c20", "1000000000x8G_d1.5", "3x0"])
 def test_explanation_of_extremes(name: str) -> None:
     spec = Spec.parse(name)
-    assert f"name {spec.name}" in lines(report.explanation(spec))
+    assert f"name {spec.name}" in lines(render.explanation(spec))
 
 
 def test_analysis() -> None:
@@ -138,7 +140,7 @@ def test_analysis() -> None:
         [DedupRatio(4096, 256, 64, 32, 4.0)],
         [CompressRatio("lz4", 4096, 1.5), CompressRatio("zstd -3", 4096, 2.0)],
     )
-    shown = lines(report.analysis_as_text(analysis))
+    shown = lines(render.analysis_as_text(analysis))
     assert "4 KiB 256 64 4.000:1 12.50 %" in shown
     assert "4 KiB 1.500:1 2.000:1" in shown
-    assert json.loads(json.dumps(report.analysis_as_json(analysis)))["size"] == 1 << 20
+    assert json.loads(json.dumps(render.analysis_as_json(analysis)))["size"] == 1 << 20

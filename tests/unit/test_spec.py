@@ -4,8 +4,8 @@ import pytest
 from vectors import VECTORS, Vector
 
 from dgenfs import Spec, SpecError
-from dgenfs.spec import find_file, parse_size
-from dgenfs.suggest import nearest_name
+from dgenfs.names.spec import find_file, parse_size
+from dgenfs.names.suggest import nearest_name
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v.name)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgenfs.topology import Node, detect, parse_cpu_list, pin_thread
+from dgenfs.machine.topology import Node, detect, parse_cpu_list, pin_thread
 
 GIB = 1 << 30
 

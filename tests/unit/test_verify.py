@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from privileges import as_root
 
 from dgenfs import DataGenerator, Spec
-from dgenfs.findings import MAX_EXTENTS, Extent, FileReport, Kind
-from dgenfs.verify import BLOCK, CHUNK, Verifier
-from dgenfs.write import write_tree
+from dgenfs.api.publishing import write_tree
+from dgenfs.verifying.reports import MAX_EXTENTS, Extent, FileReport, Kind
+from dgenfs.verifying.verifier import BLOCK, CHUNK, Verifier
 
 Bytes = NDArray[np.uint8]
 

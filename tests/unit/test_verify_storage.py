@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dgenfs import DataGenerator, Spec
-from dgenfs.findings import Extent, Kind, Unreadable
-from dgenfs.verify import BLOCK, Verifier
-from dgenfs.write import write_tree
+from dgenfs.api.publishing import write_tree
+from dgenfs.verifying.reports import Extent, Kind, Unreadable
+from dgenfs.verifying.verifier import BLOCK, Verifier
 
 NAME = "64K_c2"
 

@@ -63,13 +63,13 @@ def test_contents(wheel: Path) -> None:
 
 def test_kernels_work_and_take_nobodys_name(installed: Path) -> None:
     program = (
-        "import hashlib, importlib.util, dgenfs, dgenfs.kernels.content as content\n"
-        "print(content.__file__)\n"
+        "import hashlib, importlib.util, dgenfs, dgenfs.kernels.fill as fill\n"
+        "print(fill.__file__)\n"
         "print(importlib.util.find_spec('kernels'))\n"
         "print(hashlib.sha256(dgenfs.generate_data(1 << 20, 4, 2).data).hexdigest())"
     )
     assert run(installed, "-c", program).splitlines() == [
-        str(installed / "dgenfs" / "kernels" / "content.py"),
+        str(installed / "dgenfs" / "kernels" / "fill.py"),
         "None",
         "c87abee1d606684ea8983df110df0598212aa7896d585a52af0f97e7a2ed874e",
     ]

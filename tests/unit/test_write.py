@@ -6,7 +6,7 @@ import oracle
 import pytest
 
 from dgenfs import Spec
-from dgenfs.write import CHUNK, Range, write_file, write_stream, write_tree
+from dgenfs.api.publishing import CHUNK, Range, write_file, write_stream, write_tree
 
 NAME = "20M+77_d2_c3_s5"
 DATA = oracle.read(oracle.parse(NAME), 0, 0, 32 << 20)

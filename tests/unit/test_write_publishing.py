@@ -11,8 +11,8 @@ import pytest
 from privileges import as_root
 
 from dgenfs import DataGenerator, Spec
-from dgenfs import write as writing
-from dgenfs.write import Range, write_file, write_tree
+from dgenfs.api import publishing as writing
+from dgenfs.api.publishing import Range, write_file, write_tree
 
 SPEC = Spec.parse("800M_c2")
 LONG = Range(SPEC, 0, 0, SPEC.size)  # more chunks than are under way when the first is done

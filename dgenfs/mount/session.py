@@ -13,18 +13,18 @@ import numpy as np
 import pyfuse3
 import trio
 
-from dgenfs import topology
 from dgenfs.kernels import requests
 from dgenfs.kernels.jit import warm_up
+from dgenfs.machine import topology
 from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.control import ReportFile, TopologyFile, as_json
+from dgenfs.mount.metrics import Stats
 from dgenfs.mount.mountpoint import Mounted, MountError
 from dgenfs.mount.namespace import Namespace
 from dgenfs.mount.operations import Operations, entry_of_a_file, open_flags
-from dgenfs.mount.reader import Reader
+from dgenfs.mount.python_plane import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
-from dgenfs.mount.stats import Stats
 from dgenfs.mount.workers import KICK, Workers, check_cache
 
 log = logging.getLogger(__name__)

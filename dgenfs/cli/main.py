@@ -12,13 +12,10 @@ import typer
 from rich.text import Text
 
 import dgenfs
-from dgenfs import logs, report
-from dgenfs.analyze import analyze as measure
-from dgenfs.analyze import find_files
-from dgenfs.findings import FileReport, TreeReport
-from dgenfs.mount.mountpoint import FSTYPE, MountError, check_answers, mounted_at, unmount
-from dgenfs.spec import MAX_SEED, Spec, find_file, parse_size
-from dgenfs.terminal import (
+from dgenfs import logs
+from dgenfs.api.publishing import Range, write_file, write_stream, write_tree
+from dgenfs.cli import render
+from dgenfs.cli.terminal import (
     USAGE,
     errors,
     print_error,
@@ -28,8 +25,12 @@ from dgenfs.terminal import (
     reason,
     standard_output,
 )
-from dgenfs.verify import Verifier, is_directory
-from dgenfs.write import Range, write_file, write_stream, write_tree
+from dgenfs.mount.mountpoint import FSTYPE, MountError, check_answers, mounted_at, unmount
+from dgenfs.names.spec import MAX_SEED, Spec, find_file, parse_size
+from dgenfs.verifying.analyze import analyze as measure
+from dgenfs.verifying.analyze import find_files
+from dgenfs.verifying.reports import FileReport, TreeReport
+from dgenfs.verifying.verifier import Verifier, is_directory
 
 DIFFERENT = 1
 UNREAD = 2
@@ -204,9 +205,9 @@ def verify(
                     unread = True
         identical = not unread and all(one.identical for one in reports)
         if as_json:
-            print_json({"identical": identical, "reports": [report.as_json(r) for r in reports]})
+            print_json({"identical": identical, "reports": [render.as_json(r) for r in reports]})
         else:
-            print_text(*(report.as_text(one) for one in reports))
+            print_text(*(render.as_text(one) for one in reports))
     if unread or any(isinstance(one, TreeReport) and one.unreadable_paths for one in reports):
         raise typer.Exit(UNREAD)
     if not identical:
@@ -244,7 +245,7 @@ def parse_seeds(text: str) -> list[int]:
 def explain(name: Annotated[str, typer.Argument(help="A name, good or bad.")]) -> None:
     """Show what NAME means and what storage will make of it, or which rule it breaks."""
     with errors():
-        print_text(report.explanation(Spec.parse(name)))
+        print_text(render.explanation(Spec.parse(name)))
 
 
 @app.command()
@@ -260,9 +261,9 @@ def analyze(
         with progress("analyze", sum(size for _, size in files)) as advance:
             analysis = measure(files, advance)
         if as_json:
-            print_json(report.analysis_as_json(analysis))
+            print_json(render.analysis_as_json(analysis))
         else:
-            print_text(report.analysis_as_text(analysis))
+            print_text(render.analysis_as_text(analysis))
 
 
 class Io(StrEnum):
@@ -318,7 +319,7 @@ def mount(
     """Mount the file system: every name is a file."""
     # Imported here: the other commands do without libfuse, and start sooner.
     from dgenfs.mount.background import open_standard_descriptors, run_in_background
-    from dgenfs.mount.life import MountConfig, run
+    from dgenfs.mount.session import MountConfig, run
 
     open_standard_descriptors()
     with errors():

@@ -7,9 +7,9 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from dgenfs.buffers import writable_bytes
-from dgenfs.generator import DataGenerator
-from dgenfs.spec import Spec
+from dgenfs.api.buffers import writable_bytes
+from dgenfs.api.generator import DataGenerator
+from dgenfs.names.spec import Spec
 
 INLINE = 64 << 10  # bytes that are filled on the loop's own thread: 3 µs, a thread costs 50 µs
 EXTENT = 32 << 20  # bytes filled between two looks at a cancellation: about 1 ms

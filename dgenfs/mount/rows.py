@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.kernels import reads, requests
-from dgenfs.spec import Spec
+from dgenfs.names.spec import Spec
 
 CAPACITY = 1 << requests.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dgenfs import topology
-from dgenfs.generator import DataGenerator
-from dgenfs.parallel import in_order
-from dgenfs.spec import Spec
+from dgenfs.api.generator import DataGenerator
+from dgenfs.machine import topology
+from dgenfs.machine.threads import in_order
+from dgenfs.names.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
 NEW = os.O_CREAT | os.O_EXCL

@@ -2,8 +2,15 @@
 
 import re
 
-from dgenfs.layout import MAX_UNIT, MIN_UNIT
-from dgenfs.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec, SpecError, format_ratio
+from dgenfs.content.layout import MAX_UNIT, MIN_UNIT
+from dgenfs.names.spec import (
+    MAX_COMPRESS_MILLI,
+    MAX_DEDUP_MILLI,
+    MAX_SEED,
+    Spec,
+    SpecError,
+    format_ratio,
+)
 
 _TREE = re.compile(r"[0-9]{1,10}x", re.IGNORECASE)
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtpe]?i?b?)(?:ytes?)?", re.IGNORECASE)

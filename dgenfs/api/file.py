@@ -5,8 +5,8 @@ import os
 from pathlib import PurePath
 from typing import Any
 
-from dgenfs.generator import DataGenerator
-from dgenfs.spec import find_file
+from dgenfs.api.generator import DataGenerator
+from dgenfs.names.spec import find_file
 
 BUFFER_SIZE = 64 << 10  # bytes; costs 3 µs to fill
 

@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dgenfs.analyze import Analysis
-from dgenfs.expected import content_defined_dedup, fixed_dedup
-from dgenfs.findings import Extent, FileReport, Kind, TreeReport
-from dgenfs.layout import FORMAT, SECTOR
-from dgenfs.spec import Spec
+from dgenfs.content.layout import FORMAT, SECTOR
+from dgenfs.content.prediction import content_defined_dedup, fixed_dedup
+from dgenfs.names.spec import Spec
+from dgenfs.verifying.analyze import Analysis
+from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
 
 SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
 

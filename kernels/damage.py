@@ -12,7 +12,7 @@ truly are words of this content; that the word behind has the next number rules 
 import numpy as np
 
 from dgenfs.kernels.compare import compare, compare_part, sector_differs
-from dgenfs.kernels.content import random_words, random_words_numerator, sector_state
+from dgenfs.kernels.fill import random_words, random_words_numerator, sector_state
 from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.words import INVERSE_GAMMA, SECTOR, WORD, unmix
 

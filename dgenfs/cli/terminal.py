@@ -20,10 +20,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from dgenfs.analyze import MissingLibraryError
 from dgenfs.mount.mountpoint import MountError
-from dgenfs.spec import SpecError
-from dgenfs.suggest import nearest_name
+from dgenfs.names.spec import SpecError
+from dgenfs.names.suggest import nearest_name
+from dgenfs.verifying.analyze import MissingLibraryError
 
 FAILED = 1
 USAGE = 2

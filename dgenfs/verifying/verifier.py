@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs import topology
-from dgenfs.findings import Extent, FileReport, Kind, TreeReport, Unreadable
-from dgenfs.kernels import locate
+from dgenfs.content.layout import SECTOR, Layout
+from dgenfs.kernels import damage
 from dgenfs.kernels.compare import compare
-from dgenfs.layout import SECTOR, Layout
-from dgenfs.parallel import in_order
-from dgenfs.spec import Spec
+from dgenfs.machine import topology
+from dgenfs.machine.threads import in_order
+from dgenfs.names.spec import Spec
+from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
 
 CHUNK = 4 << 20  # bytes of one read
 MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
@@ -39,11 +39,11 @@ Progress = Callable[[int], None]
 
 
 _KINDS = {
-    locate.ZEROS: Kind.ZEROS,
-    locate.MISPLACED: Kind.MISPLACED,
-    locate.OTHER_SEED: Kind.OTHER_SEED,
-    locate.BIT_FLIPS: Kind.BIT_FLIPS,
-    locate.UNKNOWN: Kind.UNKNOWN,
+    damage.ZEROS: Kind.ZEROS,
+    damage.MISPLACED: Kind.MISPLACED,
+    damage.OTHER_SEED: Kind.OTHER_SEED,
+    damage.BIT_FLIPS: Kind.BIT_FLIPS,
+    damage.UNKNOWN: Kind.UNKNOWN,
 }
 
 
@@ -224,25 +224,25 @@ class _Comparison:
             if first < 0:
                 continue
             wrong_sectors += int(wrong)
-            rows = np.empty((found.size // SECTOR + 2, locate.COLUMNS), np.int64)
-            count = locate.find_damage(found, offset, self._keys, period, c_milli, rows)
+            rows = np.empty((found.size // SECTOR + 2, damage.COLUMNS), np.int64)
+            count = damage.find_damage(found, offset, self._keys, period, c_milli, rows)
             extents.extend(self._extent(at, row) for row in rows[:count].tolist())
         return length, wrong_sectors, extents
 
     def _extent(self, at: int, row: list[int]) -> Extent:
-        kind = _KINDS[row[locate.KIND]]
+        kind = _KINDS[row[damage.KIND]]
         extent = Extent(
-            at + row[locate.START],
-            at + row[locate.END],
+            at + row[damage.START],
+            at + row[damage.END],
             kind,
-            row[locate.WRONG_BYTES],
-            row[locate.WRONG_BITS],
+            row[damage.WRONG_BYTES],
+            row[damage.WRONG_BITS],
         )
         if kind not in (Kind.MISPLACED, Kind.OTHER_SEED):
             return extent
-        shift = row[locate.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
+        shift = row[damage.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
         belongs_in, belongs_at = self._belongs(extent.start, shift)
-        seed = self._seeds[row[locate.KEY] - 1] if kind is Kind.OTHER_SEED else None
+        seed = self._seeds[row[damage.KEY] - 1] if kind is Kind.OTHER_SEED else None
         return replace(extent, belongs_in=belongs_in, belongs_at=belongs_at, seed=seed)
 
     def _belongs(self, start: int, shift: int) -> tuple[int | None, int | None]:

@@ -2,7 +2,7 @@
 
 import math
 
-from dgenfs.layout import Layout, whole_files_repeat
+from dgenfs.content.layout import Layout, whole_files_repeat
 
 
 def fixed_dedup(layout: Layout, chunk: int) -> float:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import NoReturn
 
-from dgenfs.layout import (
+from dgenfs.content.layout import (
     MAX_FILES,
     MAX_SIZE,
     MAX_UNIT,

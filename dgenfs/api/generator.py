@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs import topology
-from dgenfs.buffers import writable_bytes
-from dgenfs.kernels.content import SLICE, fill_files, fill_slices
-from dgenfs.layout import MAX_SIZE, Layout
-from dgenfs.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec
+from dgenfs.api.buffers import writable_bytes
+from dgenfs.content.layout import MAX_SIZE, Layout
+from dgenfs.kernels.fill import SLICE, fill_files, fill_slices
+from dgenfs.machine import topology
+from dgenfs.names.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec
 
 # Bytes of a buffer for each thread, at the least. Waking one takes 50 µs on a virtual machine: two
 # threads were 1.15 times as fast as one at 8 MiB and 1.5 times at 16 MiB.

@@ -1,0 +1,1 @@
+"""The Python API: content into buffers, file objects and files."""

@@ -1,0 +1,1 @@
+"""What a name contains: its numbers, and views of its bytes."""

@@ -1,0 +1,1 @@
+"""Names: read, written, suggested and found below a root."""

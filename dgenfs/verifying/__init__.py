@@ -1,0 +1,1 @@
+"""Copies compared with what they should hold, and any files measured."""
