@@ -1,8 +1,8 @@
 """Logging set up from the environment variable DGENFS_LOG.
 
-``DGENFS_LOG=debug`` sets everything, ``DGENFS_LOG=dgenfs.verifying=debug,info`` one module and the
-rest; ``verifying=debug`` is short for ``dgenfs.verifying=debug``. Levels are trace, debug, info, warning
-or warn, error and off, in any case.
+``DGENFS_LOG=debug`` sets everything, ``DGENFS_LOG=dgenfs.verifying=debug,info`` one package or
+module and the rest; ``verifying=debug`` is short for ``dgenfs.verifying=debug``. Levels are trace,
+debug, info, warning or warn, error and off, in any case.
 """
 
 import logging
@@ -68,7 +68,7 @@ def configure(value: str | None = None, *, log_file: Path | None = None) -> None
 
 
 def parse_levels(value: str) -> dict[str, int]:
-    """Read levels such as ``debug`` or ``verify=trace,info`` into logger names and levels.
+    """Read levels such as ``debug`` or ``mount=trace,info`` into logger names and levels.
 
     Returns:
         Logger names, always with ``dgenfs``, and their levels; the last of two for one name counts.
@@ -85,7 +85,7 @@ def parse_levels(value: str) -> dict[str, int]:
             )
         if separator and not all(piece.isidentifier() for piece in name.split(".")):
             raise LogConfigError(
-                f"DGENFS_LOG={value!r}: {part!r}: {name!r} is no module: name one as dgenfs.verifying"
+                f"DGENFS_LOG={value!r}: {part!r}: {name!r} is no module: name one as dgenfs.mount"
             )
         if name and name != _ROOT and not name.startswith(f"{_ROOT}."):
             name = f"{_ROOT}.{name}"
