@@ -1,4 +1,4 @@
-"""An atomic step on a number that threads share. Called by content."""
+"""An atomic step on a number that threads share. Called by fill."""
 
 from typing import Any
 

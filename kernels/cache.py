@@ -3,12 +3,18 @@
 One per NUMA node, shared by the node's workers. A slot holds the block (content key, content offset
 / 4 MiB). Called by reads; the reference is tests/oracle.py, by way of the mount.
 
+A block gets a slot only when it is asked for again while its number is among the recent ones, so a
+stream costs a look-up and drives nothing out. These ghosts are the A1out of 2Q (Johnson, Shasha:
+2Q, a low overhead high performance buffer management replacement algorithm, VLDB 1994), as many as
+there are slots: a set that does not fit is not kept in turns.
+
 Invariants, all under the mutex: a slot is in the bucket chain of its block iff USED is set; all
 slots are in the LRU list, most recently used first; a slot with PINS > 0 keeps its block. An extent
 whose FILLED bit is set never changes while the slot keeps its block, so it is read without the
 mutex. Two workers may fill the same extent at once: both write the same bytes.
 """
 
+import contextlib
 import mmap
 from typing import NamedTuple
 
@@ -21,6 +27,7 @@ from dgenfs.kernels.libc import mutex_lock, mutex_unlock
 
 BLOCK = 4 << 20  # bytes
 EXTENT = 64 << 10  # bytes; 64 of them are a block, one bit each
+HUGE_PAGE = 2 << 20  # bytes
 NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # Words of Cache.state; the mutex (pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64) is first.
@@ -31,6 +38,8 @@ HITS = 11  # reads of a block that found all its extents
 MISSES = 12
 EVICTIONS = 13
 COUNTED = slice(HITS, EVICTIONS + 1)
+TURN = 14  # reads of another block than the read before
+LAST_GHOST = 15
 STATE_WORDS = 16
 
 # Columns of Cache.slots.
@@ -43,6 +52,16 @@ OLDER = 5
 CHAIN = 6  # next slot of the bucket
 USED = 7
 COLUMNS = 8
+
+# Columns of Cache.ghosts; KEY and NUMBER are the same.
+ASKED = 2  # bit i: extent i was asked for
+END = 3  # of the last read, bytes from the block's start
+SMALL_READS = 4  # of less than an extent, that did not go on where the last one ended
+ASKED_AT = 5  # turn of the last read
+
+# Reads of less than an extent that a block must see before it is kept: what is filled for the
+# first, 64 KiB, must come to less than what is saved at the others.
+ENOUGH = np.uint64(16)
 
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
@@ -57,18 +76,27 @@ class Cache(NamedTuple):
     Attributes:
         state: uint64[STATE_WORDS].
         slots: uint64[slots, COLUMNS].
+        ghosts: uint64[a power of two, COLUMNS], blocks asked for lately, by their hash.
         buckets: uint64[a power of two], first slot of each chain or NONE.
         data: uint8[slots * BLOCK]; memory is taken as extents are first filled.
     """
 
     state: NDArray[np.uint64]
     slots: NDArray[np.uint64]
+    ghosts: NDArray[np.uint64]
     buckets: NDArray[np.uint64]
     data: NDArray[np.uint8]
 
 
 CACHE = types.NamedTuple(
-    (types.uint64[::1], types.uint64[:, ::1], types.uint64[::1], types.uint8[::1]), Cache
+    (
+        types.uint64[::1],
+        types.uint64[:, ::1],
+        types.uint64[:, ::1],
+        types.uint64[::1],
+        types.uint8[::1],
+    ),
+    Cache,
 )
 
 
@@ -90,9 +118,24 @@ def new_cache(size: int) -> Cache:
         slots[-1, OLDER] = NONE
         state[NEWEST], state[OLDEST] = 0, count - 1
     buckets = np.full(1 << (2 * count).bit_length(), NONE, np.uint64)
-    # Anonymous pages: resident only once touched, by the node's own workers, and so local to it.
-    data = np.frombuffer(mmap.mmap(-1, count * BLOCK), np.uint8) if count else np.empty(0, np.uint8)
-    return Cache(state, slots, buckets, data)
+    ghosts = np.zeros((2 * buckets.size, COLUMNS), np.uint64)
+    return Cache(state, slots, ghosts, buckets, _memory(count * BLOCK))
+
+
+def _memory(size: int) -> NDArray[np.uint8]:
+    """Return ``size`` bytes, resident only once touched, by the node's own workers: local to it.
+
+    In huge pages where the kernel has them: a set that is read again and again needs more entries
+    than the processor has for pages of 4 KiB.
+    """
+    if not size:
+        return np.empty(0, np.uint8)
+    memory = mmap.mmap(-1, size + HUGE_PAGE)
+    with contextlib.suppress(OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    data = np.frombuffer(memory, np.uint8)
+    start = -data.ctypes.data % HUGE_PAGE
+    return data[start : start + size]
 
 
 @inlined
@@ -104,9 +147,58 @@ def extents_between(start, end):
 
 
 @inlined
-def _bucket(cache, key, number):
+def _hash(key, number):
     z = (key ^ number) * _HASH
-    return (z ^ (z >> _S29)) & np.uint64(cache.buckets.size - 1)
+    return z ^ (z >> _S29)
+
+
+@inlined
+def _bucket(cache, key, number):
+    return _hash(key, number) & np.uint64(cache.buckets.size - 1)
+
+
+@kernel(types.boolean(CACHE, types.uint64, types.uint64, types.uint64, types.uint64))
+def asked_again(cache, key, number, start, end):
+    """Note that a block is asked for; return whether it is worth a slot.
+
+    It is when one of these extents was asked for before and no more other blocks were since than
+    there are slots, unless this read goes on where the last one ended. Of reads of less than an
+    extent it takes ENOUGH.
+
+    Args:
+        cache: Cache, with slots.
+        key: uint64, the content's key.
+        number: uint64, content offset / BLOCK.
+        start: uint64, first byte of the block that is read.
+        end: uint64, byte behind the last one.
+
+    Returns:
+        boolean.
+    """
+    state = cache.state
+    wanted = extents_between(start, end)
+    index = _hash(key, number) & np.uint64(cache.ghosts.shape[0] - 1)
+    mutex_lock(state.ctypes.data)
+    ghost = cache.ghosts[index]
+    if state[LAST_GHOST] != index:
+        state[LAST_GHOST] = index
+        state[TURN] += _ONE
+    known = ghost[KEY] == key and ghost[NUMBER] == number
+    if not known or state[TURN] - ghost[ASKED_AT] > np.uint64(cache.slots.shape[0]):
+        ghost[KEY] = key
+        ghost[NUMBER] = number
+        ghost[ASKED] = _ZERO
+        ghost[END] = NONE
+        ghost[SMALL_READS] = _ZERO
+    again = start != ghost[END] and ghost[ASKED] & wanted != _ZERO
+    if again and end - start < np.uint64(EXTENT):
+        ghost[SMALL_READS] += _ONE
+        again = ghost[SMALL_READS] >= ENOUGH
+    ghost[ASKED] |= wanted
+    ghost[END] = end
+    ghost[ASKED_AT] = state[TURN]
+    mutex_unlock(state.ctypes.data)
+    return again
 
 
 @inlined

@@ -1,18 +1,16 @@
 """Comparison: how a buffer differs from a content, at memory speed where it does not.
 
-Called by verify. The reference is tests/oracle.py and a plain comparison of two arrays.
+Called by damage, and by clients that check what they read. The reference is tests/oracle.py and a
+plain comparison of two arrays.
 """
 
 import numpy as np
+from numba import types
 
-from dgenfs.kernels.fill import (
-    SECTOR_STATES,
-    next_random_words,
-    random_words_numerator,
-    sector_state,
-)
-from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.words import GAMMA, GROUPS, LANES, SECTOR, WORD, mix, words_differ
+from dgenfs.kernels.fill import SECTOR_STATES, next_random_words, sector_state
+from dgenfs.kernels.jit import BYTES, ROW, inlined, kernel
+from dgenfs.kernels.row import KEY, PERIOD, RANDOM, RATIO, SECTOR, WORD
+from dgenfs.kernels.words import GAMMA, GROUPS, LANES, mix, words_differ
 
 _SECTOR = np.uint64(SECTOR)
 _ONE = np.uint64(1)
@@ -32,7 +30,9 @@ def sector_differs(buf, at, state, count):
 
 
 @kernel(
-    "UniTuple(int64, 5)(Array(uint8, 1, 'C', readonly=True), int64, int64, int64, uint64, int64)"
+    types.UniTuple(types.int64, 5)(
+        BYTES, types.int64, types.int64, types.int64, types.uint64, types.int64
+    )
 )
 def compare_part(buf, at, within, length, state, count):
     """Compare bytes [within, within + length) of one sector with ``buf[at:]``, byte by byte.
@@ -75,16 +75,29 @@ def compare_part(buf, at, within, length, state, count):
     return first, last, wrong_bytes, wrong_bits, zeros
 
 
-@kernel("UniTuple(int64, 3)(Array(uint8, 1, 'C', readonly=True), uint64, uint64, uint64, uint64)")
-def compare(buf, offset, key, period, c_milli):
-    """Compare ``buf`` with the content from ``offset`` on, starting over at ``period``.
+@inlined
+def sectors_at(row, offset):
+    """Return what walks the sectors from content byte ``offset`` (uint64) on.
+
+    Returns:
+        The state (uint64) of the first sector's first word, and what ``next_random_words`` takes:
+        carry, whole, step and c_milli (uint64 each).
+    """
+    c_milli = row[RATIO]
+    numerator = row[RANDOM]
+    sector = offset // _SECTOR
+    carry = ((sector % c_milli) * numerator) % c_milli
+    return sector_state(row[KEY], sector), carry, numerator // c_milli, numerator % c_milli, c_milli
+
+
+@kernel(types.UniTuple(types.int64, 3)(BYTES, types.uint64, ROW))
+def compare(buf, offset, row):
+    """Compare ``buf`` with the content from ``offset`` on, starting over at the period.
 
     Args:
         buf: uint8[::1], any length and alignment.
-        offset: uint64, content offset of ``buf[0]``, bytes, below ``period``.
-        key: uint64, the layout's key.
-        period: uint64, bytes, a multiple of 4096.
-        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
+        offset: uint64, content offset of ``buf[0]``, bytes, below the period.
+        row: uint64[ROW_WORDS].
 
     Returns:
         int64 each: index of the first wrong byte, -1 if there is none; wrong bytes; 512-byte
@@ -93,16 +106,11 @@ def compare(buf, offset, key, period, c_milli):
     first = np.int64(-1)
     wrong_bytes = np.int64(0)
     wrong_sectors = np.int64(0)
-    numerator = random_words_numerator(c_milli)
-    whole = numerator // c_milli
-    step = numerator % c_milli
     at = np.int64(0)
     while at < buf.size:
-        sector = offset // _SECTOR
         within = np.int64(offset % _SECTOR)
-        end = at + np.int64(min(np.uint64(buf.size - at), period - offset))
-        carry = ((sector % c_milli) * numerator) % c_milli
-        state = sector_state(key, sector)
+        end = at + np.int64(min(np.uint64(buf.size - at), row[PERIOD] - offset))
+        state, carry, whole, step, c_milli = sectors_at(row, offset)
         while at < end:
             count, carry = next_random_words(carry, whole, step, c_milli)
             length = min(SECTOR - within, end - at)

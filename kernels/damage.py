@@ -1,6 +1,6 @@
 """Damage: where wrong bytes are, what they are and where they belong.
 
-Called by verify for the buffers in which compare found a difference. The reference is
+Called by verifying, for whole buffers: what is right costs what compare costs. The reference is
 tests/oracle.py: the tests plant damage and know what it is.
 
 Every step of the word function is a bijection of 64 bits, so a random word and the key give back
@@ -10,11 +10,13 @@ truly are words of this content; that the word behind has the next number rules 
 """
 
 import numpy as np
+from numba import types
 
-from dgenfs.kernels.compare import compare, compare_part, sector_differs
-from dgenfs.kernels.fill import random_words, random_words_numerator, sector_state
-from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.words import INVERSE_GAMMA, SECTOR, WORD, unmix
+from dgenfs.kernels.compare import compare, compare_part, sector_differs, sectors_at
+from dgenfs.kernels.fill import SECTOR_STATES, next_random_words
+from dgenfs.kernels.jit import BYTES, ROW, inlined, kernel
+from dgenfs.kernels.row import KEY, PERIOD, SECTOR, WORD
+from dgenfs.kernels.words import INVERSE_GAMMA, unmix
 
 ZEROS = 1
 MISPLACED = 2
@@ -22,14 +24,14 @@ OTHER_SEED = 3
 BIT_FLIPS = 4
 UNKNOWN = 5
 
-# Columns of an extent row.
+# Columns of an extent.
 START = 0  # index of the first wrong byte
 END = 1  # index behind the last wrong byte
 KIND = 2
 # Bytes to add to a content offset, modulo the period, to get where the bytes belong; a uint64 in an
 # int64's bits, as files that end in partial units may have a period above 2^63.
 SHIFT = 3
-KEY = 4  # index of the key that the bytes belong to
+OWNER = 4  # index of the row whose content the bytes belong to
 WRONG_BYTES = 5
 WRONG_BITS = 6
 COLUMNS = 7
@@ -67,8 +69,8 @@ def word_number(word, key):
     return (unmix(word) - key) * INVERSE_GAMMA - _ONE
 
 
-@kernel("uint64(Array(uint8, 1, 'C', readonly=True), int64, int64, uint64, uint64, uint64)")
-def locate(buf, start, stop, key, period, own):
+@kernel(types.uint64(BYTES, types.int64, types.int64, ROW, types.uint64))
+def locate(buf, start, stop, row, own):
     """Return the content offset that ``buf[start]`` belongs to, by any two random words behind it.
 
     Args:
@@ -76,13 +78,14 @@ def locate(buf, start, stop, key, period, own):
         start: int64, index of the first byte to look at.
         stop: int64, index behind the last byte at which a pair of words may start; the pair itself
             may end up to 15 bytes later if ``buf`` does.
-        key: uint64, the layout's key.
-        period: uint64, bytes, a multiple of 4096.
+        row: uint64[ROW_WORDS], of the content to look in.
         own: uint64, a content offset that is no answer, NOT_FOUND for none.
 
     Returns:
-        uint64, bytes, below ``period``; NOT_FOUND if no such pair is there.
+        uint64, bytes, below the period; NOT_FOUND if no such pair is there.
     """
+    key = row[KEY]
+    period = row[PERIOD]
     words = period // _WORD
     last = min(stop - 1, np.int64(buf.size) - 2 * WORD)
     for alignment in range(WORD):
@@ -96,96 +99,156 @@ def locate(buf, start, stop, key, period, own):
     return NOT_FOUND
 
 
-@kernel(
-    "int64(Array(uint8, 1, 'C', readonly=True), uint64, uint64[::1], uint64, uint64, int64[:, ::1])"
-)
-def find_damage(buf, offset, keys, period, c_milli, extents):
-    """Write one row for every extent of damage in ``buf``, adjoining sectors of a kind in one.
+@inlined
+def continues(buf, at, length, position, extent, rows):
+    """Return whether a sector is what ``extent``, before it, is misplaced from.
 
-    A sector that continues what the one before it is MISPLACED or OTHER_SEED from is that too; else
-    one whose wrong bytes all read zero is ZEROS; else one that holds words of the content of
-    ``keys[0]`` from elsewhere is MISPLACED, of another key OTHER_SEED; else one with few wrong bits
-    for its wrong bytes is BIT_FLIPS; else it is UNKNOWN.
+    The end of an extent may be too short for two words to tell where it belongs.
+    """
+    if extent[KIND] != MISPLACED and extent[KIND] != OTHER_SEED:
+        return False
+    there = add_modulo(position, np.uint64(extent[SHIFT]), rows[0, PERIOD])
+    return compare(buf[at : at + length], there, rows[extent[OWNER]])[0] < 0
+
+
+@inlined
+def owner_of(buf, start, stop, here, rows):
+    """Return whose words are in ``buf[start:stop]``, and from where.
+
+    Args:
+        buf: uint8[::1].
+        start: int64, a word's first byte.
+        stop: int64, as ``locate`` takes it.
+        here: uint64, content offset of ``buf[start]``, which is no answer for ``rows[0]``.
+        rows: uint64[:, ::1].
+
+    Returns:
+        int64, index of the row, -1 for none; uint64, how far ahead of ``here`` the bytes belong.
+    """
+    for k in range(rows.shape[0]):
+        found = locate(buf, start, stop, rows[k], here if k == 0 else NOT_FOUND)
+        if found != NOT_FOUND:
+            return np.int64(k), add_modulo(found, rows[0, PERIOD] - here, rows[0, PERIOD])
+    return np.int64(-1), np.uint64(0)
+
+
+@kernel(
+    types.int64(
+        BYTES,
+        types.int64,
+        types.uint64,
+        types.int64,
+        types.UniTuple(types.int64, 5),
+        types.uint64[:, ::1],
+        types.int64[:, ::1],
+        types.int64,
+        types.boolean,
+    )
+)
+def add_sector(buf, at, position, length, wrong, rows, extents, found, merging):
+    """Tell what a wrong sector is and add it to the extents.
+
+    Args:
+        buf: uint8[::1].
+        at: int64, index of the sector's first byte in ``buf``.
+        position: uint64, content offset of that byte.
+        length: int64, bytes of it that are in ``buf``.
+        wrong: what ``compare_part`` says of them.
+        rows: as ``find_damage`` takes them.
+        extents: as ``find_damage`` takes them.
+        found: int64, extents so far.
+        merging: boolean, whether the last of them ends with the sector before.
+
+    Returns:
+        int64, extents now.
+    """
+    first, last, wrong_bytes, wrong_bits, zeros = wrong
+    kind = np.int64(UNKNOWN)
+    shift = np.uint64(0)
+    owner = np.int64(0)
+    if merging and continues(buf, at, length, position, extents[found - 1], rows):
+        kind = extents[found - 1, KIND]
+        shift = np.uint64(extents[found - 1, SHIFT])
+        owner = extents[found - 1, OWNER]
+    elif zeros == wrong_bytes and wrong_bits > wrong_bytes:
+        # Bits that flip one by one leave others of their bytes; an erased byte loses 4 on average.
+        kind = np.int64(ZEROS)
+    else:
+        within = np.int64(position % _SECTOR)
+        start = max(at, at + first - (within + first) % WORD)
+        here = add_modulo(position, np.uint64(start - at), rows[0, PERIOD])
+        k, ahead = owner_of(buf, start, at + last + 1, here, rows)
+        if k >= 0:
+            kind = np.int64(MISPLACED if k == 0 else OTHER_SEED)
+            shift = ahead
+            owner = k
+        elif wrong_bits <= 8 or wrong_bits <= 2 * wrong_bytes:
+            kind = np.int64(BIT_FLIPS)
+    if merging:
+        before = extents[found - 1]
+        same_place = np.uint64(before[SHIFT]) == shift and before[OWNER] == owner
+        merging = before[KIND] == kind and same_place
+    if not merging:
+        extents[found, START] = at + first
+        extents[found, KIND] = kind
+        extents[found, SHIFT] = np.int64(shift)
+        extents[found, OWNER] = owner
+        extents[found, WRONG_BYTES] = 0
+        extents[found, WRONG_BITS] = 0
+        found += 1
+    extents[found - 1, END] = at + last + 1
+    extents[found - 1, WRONG_BYTES] += wrong_bytes
+    extents[found - 1, WRONG_BITS] += wrong_bits
+    return found
+
+
+@kernel(
+    types.UniTuple(types.int64, 2)(BYTES, types.uint64, types.uint64[:, ::1], types.int64[:, ::1])
+)
+def find_damage(buf, offset, rows, extents):
+    """Compare ``buf`` with a content and describe every extent in which it differs.
+
+    Adjoining sectors of a kind are one extent. A sector that continues what the one before it is
+    MISPLACED or OTHER_SEED from is that too; else one whose wrong bytes all read zero is ZEROS;
+    else one that holds words of the content of ``rows[0]`` from elsewhere is MISPLACED, of another
+    row OTHER_SEED; else one with few wrong bits for its wrong bytes is BIT_FLIPS; else it is
+    UNKNOWN.
 
     Args:
         buf: uint8[::1], any length and alignment.
-        offset: uint64, content offset of ``buf[0]``, bytes, below ``period``.
-        keys: uint64[::1], the layout's key, then those of other seeds to look for.
-        period: uint64, bytes, a multiple of 4096.
-        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
-        extents: int64[:, ::1], COLUMNS wide, a row for every sector that ``buf`` touches.
+        offset: uint64, content offset of ``buf[0]``, bytes, below the period.
+        rows: uint64[:, ::1], ROW_WORDS wide, the content's row, then those that differ from it in
+            their seed and are to be recognized.
+        extents: int64[:, ::1], COLUMNS wide, one for every sector that ``buf`` touches.
 
     Returns:
-        int64, rows written.
+        int64 each: extents written; sectors that hold a wrong byte.
     """
-    numerator = random_words_numerator(c_milli)
-    rows = np.int64(0)
-    merging = False  # whether the sector before ended the last row
+    found = np.int64(0)
+    wrong_sectors = np.int64(0)
+    merging = False  # whether the sector before ended the last extent
     at = np.int64(0)
     while at < buf.size:
-        position = (offset + np.uint64(at)) % period
-        sector = position // _SECTOR
-        within = np.int64(position % _SECTOR)
-        length = min(SECTOR - within, np.int64(buf.size) - at)
-        count = random_words(sector, numerator, c_milli)
-        state = sector_state(keys[0], sector)
-        if length == SECTOR and not sector_differs(buf, at, state, count):
-            merging = False
+        within = np.int64(offset % _SECTOR)
+        end = at + np.int64(min(np.uint64(buf.size - at), rows[0, PERIOD] - offset))
+        ahead = offset - np.uint64(at)  # of a content offset to the index in buf, modulo 2^64
+        state, carry, whole, step, c_milli = sectors_at(rows[0], offset)
+        while at < end:
+            count, carry = next_random_words(carry, whole, step, c_milli)
+            length = min(SECTOR - within, end - at)
+            wrong = False
+            if length < SECTOR or sector_differs(buf, at, state, count):
+                part = compare_part(buf, at, within, length, state, count)
+                wrong = part[2] > 0
+                if wrong:
+                    position = np.uint64(at) + ahead
+                    found = add_sector(
+                        buf, at, position, length, part, rows, extents, found, merging
+                    )
+                    wrong_sectors += 1
+            merging = wrong
+            state += SECTOR_STATES
             at += length
-            continue
-        first, last, wrong_bytes, wrong_bits, zeros = compare_part(
-            buf, at, within, length, state, count
-        )
-        if wrong_bytes == 0:
-            merging = False
-            at += length
-            continue
-        kind = UNKNOWN
-        shift = np.uint64(0)
-        owner = np.int64(0)
-        if merging:
-            # The end of an extent may be too short for two words to tell where it belongs.
-            row = extents[rows - 1]
-            if row[KIND] == MISPLACED or row[KIND] == OTHER_SEED:
-                there = add_modulo(position, np.uint64(row[SHIFT]), period)
-                part = buf[at : at + length]
-                if compare(part, there, keys[row[KEY]], period, c_milli)[0] < 0:
-                    kind = row[KIND]
-                    shift = np.uint64(row[SHIFT])
-                    owner = row[KEY]
-        # Bits that flip one by one leave others of their bytes; an erased byte loses 4 on average.
-        if kind == UNKNOWN and zeros == wrong_bytes and wrong_bits > wrong_bytes:
-            kind = ZEROS
-        elif kind == UNKNOWN:
-            start = max(np.int64(0), at + first - (within + first) % WORD)
-            here = (offset + np.uint64(start)) % period
-            for k in range(keys.size):
-                own = here if k == 0 else NOT_FOUND
-                found = locate(buf, start, at + last + 1, keys[k], period, own)
-                if found != NOT_FOUND:
-                    kind = MISPLACED if k == 0 else OTHER_SEED
-                    shift = add_modulo(found, period - here, period)
-                    owner = np.int64(k)
-                    break
-            if kind == UNKNOWN and (wrong_bits <= 8 or wrong_bits <= 2 * wrong_bytes):
-                kind = BIT_FLIPS
-        if merging:
-            row = extents[rows - 1]
-            same_place = np.uint64(row[SHIFT]) == shift and row[KEY] == owner
-            merging = row[KIND] == kind and same_place
-        if not merging:
-            row = extents[rows]
-            row[START] = at + first
-            row[KIND] = kind
-            row[SHIFT] = np.int64(shift)
-            row[KEY] = owner
-            row[WRONG_BYTES] = 0
-            row[WRONG_BITS] = 0
-            rows += 1
-        row = extents[rows - 1]
-        row[END] = at + last + 1
-        row[WRONG_BYTES] += wrong_bytes
-        row[WRONG_BITS] += wrong_bits
-        merging = True
-        at += length
-    return rows
+            within = np.int64(0)
+        offset = np.uint64(0)
+    return found, wrong_sectors

@@ -1,26 +1,25 @@
 """Generation: any byte range of a content into the caller's buffer.
 
-Called by the generator and by the mount's workers. The reference is tests/oracle.py.
-
-A content is the endless repetition of its first ``period`` bytes; byte x of file f of a
-specification stands at content offset ``(f * stride + x) mod period``, where ``stride`` is a
-file's size rounded up to whole units and ``period`` the content units' bytes. See Layout.
+Called by views, the generator and the mount's workers. The reference is tests/oracle.py.
 """
 
 import numpy as np
+from numba import types
 
 from dgenfs.kernels.atomic import fetch_add
-from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.words import (
-    GAMMA,
-    GROUPS,
-    LANES,
+from dgenfs.kernels.jit import ROW, inlined, kernel
+from dgenfs.kernels.row import (
+    KEY,
+    PERIOD,
+    RANDOM,
+    RATIO,
     SECTOR,
     SECTOR_WORDS,
+    SIZE,
+    STRIDE,
     WORD,
-    mix,
-    store_words,
 )
+from dgenfs.kernels.words import GAMMA, GROUPS, LANES, mix, store_words
 
 SLICE = 1 << 20  # bytes that a thread fills before it takes more; 25 µs
 
@@ -30,14 +29,6 @@ _ONE = np.uint64(1)
 _BYTE_BITS = np.uint64(8)
 
 SECTOR_STATES = np.uint64(SECTOR_WORDS * int(GAMMA) % (1 << 64))
-
-
-@inlined
-def random_words_numerator(c_milli):
-    """Return N (uint64): a sector holds N / c_milli random words on average."""
-    if c_milli == np.uint64(1000):
-        return np.uint64(64000)
-    return max(c_milli, np.uint64(64000) - (np.uint64(3) * c_milli) // np.uint64(5))
 
 
 @inlined
@@ -51,6 +42,23 @@ def random_words(sector, numerator, c_milli):
     """Return R (int64), the random words of ``sector`` (uint64); the others are zero."""
     r = sector % c_milli
     return np.int64(((r + _ONE) * numerator) // c_milli - (r * numerator) // c_milli)
+
+
+@inlined
+def file_offset(row, file, within):
+    """Return the content offset (uint64) of byte ``within`` of file number ``file`` (uint64)."""
+    return (file * row[STRIDE] + within) % row[PERIOD]
+
+
+@kernel(types.uint64(types.uint64, ROW))
+def content_offset(position, row):
+    """Return the content offset (uint64) of a byte.
+
+    Args:
+        position: uint64, bytes before it, counted over all files in order.
+        row: uint64[ROW_WORDS], of files that are not empty.
+    """
+    return file_offset(row, position // row[SIZE], position % row[SIZE])
 
 
 @inlined
@@ -97,8 +105,8 @@ def fill_part(out, at, within, length, state, count):
             done += 1
 
 
-@kernel("void(uint8[::1], int64, int64, uint64, uint64, uint64)")
-def fill_run(out, at, length, offset, key, c_milli):
+@kernel(types.void(types.uint8[::1], types.int64, types.int64, types.uint64, ROW))
+def fill_run(out, at, length, offset, row):
     """Write content bytes [offset, offset + length) at ``out[at:]``; they must not wrap.
 
     Args:
@@ -106,11 +114,12 @@ def fill_run(out, at, length, offset, key, c_milli):
         at: int64, index of the first byte to write.
         length: int64, bytes.
         offset: uint64, content offset, bytes.
-        key: uint64.
-        c_milli: uint64, compression ratio in thousandths.
+        row: uint64[ROW_WORDS].
     """
+    key = row[KEY]
+    c_milli = row[RATIO]
+    numerator = row[RANDOM]
     sector = offset // _SECTOR
-    numerator = random_words_numerator(c_milli)
     end = at + length
     within = np.int64(offset % _SECTOR)
     if within > 0 or length < SECTOR:
@@ -143,68 +152,59 @@ def fill_run(out, at, length, offset, key, c_milli):
         fill_part(out, at, np.int64(0), end - at, state, count)
 
 
-@kernel("void(uint8[::1], uint64, uint64, uint64, uint64)")
-def fill(out, offset, key, period, c_milli):
-    """Fill ``out`` with content from ``offset`` on, starting over at ``period``.
+@kernel(types.void(types.uint8[::1], types.uint64, ROW))
+def fill(out, offset, row):
+    """Fill ``out`` with content from ``offset`` on, starting over at the period.
 
     Nothing outside the range is computed, so the cost does not depend on the offset.
 
     Args:
         out: uint8[::1], filled whole; any length and alignment.
-        offset: uint64, content offset of ``out[0]``, bytes, below ``period``.
-        key: uint64, the layout's key.
-        period: uint64, bytes, a multiple of 4096.
-        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
+        offset: uint64, content offset of ``out[0]``, bytes, below the period.
+        row: uint64[ROW_WORDS].
     """
     at = np.int64(0)
     while at < out.size:
-        length = np.int64(min(np.uint64(out.size - at), period - offset))
-        fill_run(out, at, length, offset, key, c_milli)
+        length = np.int64(min(np.uint64(out.size - at), row[PERIOD] - offset))
+        fill_run(out, at, length, offset, row)
         at += length
         offset = np.uint64(0)
 
 
-@kernel("void(uint8[::1], uint64, uint64, uint64, uint64, uint64, uint64)")
-def fill_files(out, position, key, period, c_milli, size, stride):
+@kernel(types.void(types.uint8[::1], types.uint64, ROW))
+def fill_files(out, position, row):
     """Fill ``out`` with the bytes of all files one after the other, from ``position`` on.
 
     Args:
         out: uint8[::1], filled whole.
         position: uint64, bytes before ``out[0]``, counted over all files in order.
-        key: uint64, the layout's key.
-        period: uint64, bytes, a multiple of 4096.
-        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
-        size: uint64, bytes of one file, not 0.
-        stride: uint64, content bytes from the start of one file to that of the next.
+        row: uint64[ROW_WORDS], of files that are not empty.
     """
+    size = row[SIZE]
     file = position // size
     within = position % size
     at = np.int64(0)
     while at < out.size:
         length = np.int64(min(np.uint64(out.size - at), size - within))
-        fill(out[at : at + length], (file * stride + within) % period, key, period, c_milli)
+        fill(out[at : at + length], file_offset(row, file, within), row)
         at += length
         file += _ONE
         within = np.uint64(0)
 
 
-@kernel("void(uint8[::1], int64[::1], uint64, uint64, uint64, uint64, uint64, uint64)")
-def fill_slices(out, taken, position, key, period, c_milli, size, stride):
+@kernel(types.void(types.uint8[::1], types.int64[::1], types.uint64, ROW))
+def fill_slices(out, taken, position, row):
     """Fill slice after slice of ``out``, as fill_files does, leaving out what other threads take.
 
     Args:
         out: uint8[::1]; when all threads have returned, it is filled whole.
         taken: int64[1], slices taken so far, 0 at first and shared by the threads.
         position: uint64, bytes before ``out[0]``, counted over all files in order.
-        key: uint64, the layout's key.
-        period: uint64, bytes, a multiple of 4096.
-        c_milli: uint64, compression ratio in thousandths, 1000 to 20000.
-        size: uint64, bytes of one file, not 0.
-        stride: uint64, content bytes from the start of one file to that of the next.
+        row: uint64[ROW_WORDS], of files that are not empty.
     """
     while True:
         start = fetch_add(taken, 1) * SLICE
         if start >= out.size:
             return
         end = min(start + SLICE, out.size)
-        fill_files(out[start:end], position + np.uint64(start), key, period, c_milli, size, stride)
+        fill_files(out[start:end], position + np.uint64(start), row)

@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
+
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)  # that a kernel reads only
+ROW = types.Array(types.uint64, 1, "C", readonly=True)  # of a content, see row
 
 _OPTIONS = {"nogil": True, "parallel": False, "fastmath": False, "error_model": "numpy"}
 _SOURCES = Path(__file__).parent

@@ -1,8 +1,7 @@
 """The word function of content format v1, on scalars and on vectors of eight words.
 
 SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014) as a
-counter: word k of a content is ``mix(key + (k + 1) * GAMMA)``. Called by content, compare and
-locate.
+counter: word k of a content is ``mix(key + (k + 1) * GAMMA)``. Called by fill, compare and damage.
 
 The vector forms are written as LLVM vectors of eight 64-bit lanes. LLVM's own vectorizer stops at
 256 bits on most AVX-512 machines: 24 GB/s instead of 32 GB/s on one core (1 MiB buffer). The lanes
@@ -18,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dgenfs.kernels.jit import inlined
+from dgenfs.kernels.row import SECTOR, WORD
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -26,11 +26,8 @@ INVERSE_GAMMA = np.uint64(pow(int(GAMMA), -1, 1 << 64))
 INVERSE_1 = np.uint64(pow(int(MULTIPLIER_1), -1, 1 << 64))
 INVERSE_2 = np.uint64(pow(int(MULTIPLIER_2), -1, 1 << 64))
 
-WORD = 8  # bytes
 LANES = 8  # words of one vector
 GROUP = LANES * WORD  # bytes stored or loaded at once
-SECTOR_WORDS = 64
-SECTOR = 512  # bytes
 GROUPS = SECTOR // GROUP
 
 _S27 = np.uint64(27)

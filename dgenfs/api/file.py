@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from dgenfs.api.generator import DataGenerator
-from dgenfs.names.spec import find_file
+from dgenfs.names.catalog import find_file
 
 BUFFER_SIZE = 64 << 10  # bytes; costs 3 µs to fill
 
@@ -92,6 +92,6 @@ def open(name: str, *, threads: int | None = None) -> io.BufferedReader:  # noqa
         SpecError: ``name`` is no file's.
         ValueError: ``threads`` is below 1.
     """
-    spec, file = find_file(PurePath(name))
-    generator = DataGenerator(spec, file=file, threads=threads)
+    found = find_file(PurePath(name))
+    generator = DataGenerator(found.spec, file=found.number, threads=threads)
     return io.BufferedReader(DataFile(generator, name), BUFFER_SIZE)

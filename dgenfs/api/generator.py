@@ -1,60 +1,22 @@
 """The generator: content into the caller's buffers, in large pieces on all CPUs."""
 
-import ctypes
-import functools
-import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.api.buffers import writable_bytes
-from dgenfs.content.layout import MAX_SIZE, Layout
-from dgenfs.kernels.fill import SLICE, fill_files, fill_slices
-from dgenfs.machine import topology
-from dgenfs.names.spec import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED, Spec
+from dgenfs.content.layout import MAX_SIZE
+from dgenfs.content.view import ContentRange
+from dgenfs.kernels.fill import SLICE, fill_slices
+from dgenfs.machine import pinned
+from dgenfs.machine.system_calls import current_cpu
+from dgenfs.names.grammar import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED
+from dgenfs.names.spec import Spec
 
 # Bytes of a buffer for each thread, at the least. Waking one takes 50 µs on a virtual machine: two
 # threads were 1.15 times as fast as one at 8 MiB and 1.5 times at 16 MiB.
 SHARE = 8 << 20
-
-log = logging.getLogger(__name__)
-
-_getcpu = ctypes.PyDLL(None).sched_getcpu  # the GIL is kept: it takes no time
-
-
-class Stream:
-    """The bytes of one file, or of all files of a tree one after the other; immutable.
-
-    Attributes:
-        layout: the numbers of the content.
-        size: bytes.
-    """
-
-    def __init__(self, layout: Layout, file: int | None = None) -> None:
-        """Select file number ``file`` of ``layout``, all files in order for None."""
-        self.layout = layout
-        self.size = layout.total_size if file is None else layout.size
-        # One file is filled as the first of files that are larger than any offset.
-        self._base = 0 if file is None else layout.file_offset(file)
-        whole = file is not None or layout.files == 1
-        self._content = (
-            np.uint64(layout.key),
-            np.uint64(layout.period),
-            np.uint64(layout.compress_milli),
-            np.uint64((1 << 64) - 1 if whole else layout.size),
-            np.uint64(layout.stride),
-        )
-
-    def fill(self, out: NDArray[np.uint8], offset: int) -> None:
-        """Fill ``out`` (uint8[::1]) with the stream's bytes from ``offset`` on."""
-        fill_files(out, np.uint64(self._base + offset), *self._content)
-
-    def fill_slices(self, out: NDArray[np.uint8], offset: int, taken: NDArray[np.int64]) -> None:
-        """Fill those slices of ``out`` that no other thread takes; see the kernel."""
-        fill_slices(out, taken, np.uint64(self._base + offset), *self._content)
 
 
 class DataGenerator:
@@ -87,15 +49,12 @@ class DataGenerator:
             ValueError: ``threads`` is below 1.
         """
         self.spec = Spec.parse(spec_or_name) if isinstance(spec_or_name, str) else spec_or_name
-        self.spec.require_content()
-        if file is not None:
-            self.spec.path(file)
+        self._view = self.spec.view(file)
         if threads is not None and threads < 1:
             raise ValueError(f"threads={threads}: at least 1, or None for one a CPU")
         self._file = file
-        self._threads = threads or len(_topology().cpus)
-        self._stream = Stream(self.spec.layout, file)
-        self.size = self._stream.size
+        self._threads = threads or len(pinned.usable().cpus)
+        self.size = self._view.size
         self._position = 0
 
     @property
@@ -133,7 +92,7 @@ class DataGenerator:
             ValueError: ``seed`` is outside that range.
         """
         self.spec = self.spec.with_seed(seed)
-        self._stream = Stream(self.spec.layout, self._file)
+        self._view = self.spec.view(self._file)
 
     def fill_chunk(self, buffer: Any) -> int:
         """Fill ``buffer`` with the bytes that follow and advance.
@@ -166,44 +125,61 @@ class DataGenerator:
             TypeError: ``buffer`` is no buffer of numbers.
             ValueError: ``buffer`` is read-only or not contiguous, or ``offset`` is negative.
         """
-        stream = self._stream
+        view = self._view
         out = writable_bytes(buffer)
         if offset < 0:
             raise ValueError(f"offset {offset}: must not be negative")
-        out = out[: max(0, stream.size - offset)]
-        if out.size:
-            self._fill(stream, out, offset)
+        out = out[: max(0, view.size - offset)]
+        if view.plain is not None:
+            self._fill(view.plain, out, offset)
+        else:
+            for at, segment, start, length in view.pieces(offset, out.size):
+                part = out[at - offset : at - offset + length]
+                if isinstance(segment, ContentRange):
+                    self._fill(segment, part, start)
+                else:
+                    segment.read_into(part, start)
         return out.size
 
-    def _fill(self, stream: Stream, out: NDArray[np.uint8], offset: int) -> None:
+    def _fill(self, content: ContentRange, out: NDArray[np.uint8], offset: int) -> None:
         threads = min(self._threads, out.size // SHARE)
-        if threads <= 1:
-            stream.fill(out, offset)
-            return
-        here = _getcpu()
-        workers = _workers()
-        others = [worker for cpu, worker in workers.items() if cpu != here][: threads - 1]
-        nodes = sorted({worker.node for worker in others} | {_node_of(here)})
-        # Each node has a part of its own, so that a buffer filled again and again stays in reach.
-        part = -(-out.size // (len(nodes) * SLICE)) * SLICE
-        parts = [
-            (out[start : start + part], offset + start, np.zeros(1, np.int64))
-            for start in range(0, out.size, part)
-        ]
+        if threads > 1:
+            _fill_on_all_cpus(content, out, offset, threads)
+        elif out.size:
+            content.read_into(out, offset)
 
-        def work(node: int) -> None:
-            # Whoever is free takes the next slice, as waking a thread takes as long as some slices.
-            own = nodes.index(node)
-            for slices in (*parts[own:], *parts[:own]):
-                stream.fill_slices(*slices)
 
-        pending = [worker.pool.submit(work, worker.node) for worker in others]
-        try:
-            work(_node_of(here))
-        finally:
-            for future in pending:
-                if not future.cancel():
-                    future.result()
+def _fill_on_all_cpus(
+    content: ContentRange, out: NDArray[np.uint8], offset: int, threads: int
+) -> None:
+    here = current_cpu()
+    workers = pinned.workers()
+    others = [worker for cpu, worker in workers.items() if cpu != here][: threads - 1]
+    nodes = sorted({worker.node for worker in others} | {pinned.node_of(here)})
+    # Each node has a part of its own, so that a buffer filled again and again stays in reach.
+    part = -(-out.size // (len(nodes) * SLICE)) * SLICE
+    parts = [
+        (
+            out[start : start + part],
+            np.zeros(1, np.int64),
+            np.uint64(content.start + offset + start),
+        )
+        for start in range(0, out.size, part)
+    ]
+
+    def work(node: int) -> None:
+        # Whoever is free takes the next slice, as waking a thread takes as long as some slices.
+        own = nodes.index(node)
+        for slices in (*parts[own:], *parts[:own]):
+            fill_slices(*slices, content.layout.row)
+
+    pending = [worker.pool.submit(work, worker.node) for worker in others]
+    try:
+        work(pinned.node_of(here))
+    finally:
+        for future in pending:
+            if not future.cancel():
+                future.result()
 
 
 def generate_data(
@@ -235,54 +211,3 @@ def generate_data(
     out = np.empty(size, np.uint8)
     DataGenerator(f"{size}_d{dedup:.3f}_c{compress:.3f}_s{seed}").fill_chunk(out)
     return out
-
-
-@functools.cache
-def _topology() -> topology.Topology:
-    return topology.detect()
-
-
-class _Worker(NamedTuple):
-    """A thread of one CPU.
-
-    Attributes:
-        node: the NUMA node's index.
-        pool: of the one thread.
-    """
-
-    node: int
-    pool: ThreadPoolExecutor
-
-
-@functools.cache
-def _workers() -> dict[int, _Worker]:
-    """Return a worker for each CPU, the nodes taking turns; all generators share them.
-
-    Each is pinned to its CPU: a thread that is free to run anywhere was woken on the CPU of its
-    busy caller in 7 of 8 fills, and two were no faster than one.
-    """
-    turns = sorted(
-        (place, node.index, cpu)
-        for node in _topology().nodes
-        for place, cpu in enumerate(node.cpus)
-    )
-    return {
-        cpu: _Worker(node, ThreadPoolExecutor(1, f"dgenfs-cpu{cpu}", _pin, (cpu,)))
-        for _, node, cpu in turns
-    }
-
-
-def _pin(cpu: int) -> None:
-    try:
-        topology.pin_thread([cpu])
-    except OSError as error:
-        log.warning("CPU %d: its thread runs on any: %s", cpu, error)
-
-
-def _node_of(cpu: int) -> int:
-    worker = _workers().get(cpu)
-    return _topology().nodes[0].index if worker is None else worker.node
-
-
-# A forked child, such as a data loader's worker, has the pools but none of their threads.
-os.register_at_fork(after_in_child=_workers.cache_clear)

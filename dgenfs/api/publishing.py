@@ -1,6 +1,5 @@
 """Generated content written out: to a file, a directory of files, or a pipe."""
 
-import ctypes
 import errno
 import os
 import shutil
@@ -9,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dgenfs.api.generator import DataGenerator
+from dgenfs.content.view import View
 from dgenfs.machine import topology
+from dgenfs.machine.system_calls import sync_file_system
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 
@@ -24,26 +23,7 @@ CHUNK = 8 << 20  # bytes of one write
 NEW = os.O_CREAT | os.O_EXCL
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # link(2) where there are none
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Part of one file's content.
-
-    Attributes:
-        spec: what it is content of.
-        file: number of the file in a tree.
-        offset: first byte.
-        length: bytes.
-    """
-
-    spec: Spec
-    file: int
-    offset: int
-    length: int
 
 
 class _Chunk(NamedTuple):
@@ -51,19 +31,19 @@ class _Chunk(NamedTuple):
 
     Attributes:
         path: the file.
-        source: at most CHUNK bytes.
+        source: the bytes, at most CHUNK.
         at: where in the file they go.
         flags: NEW for the only chunk of a file that is to be made. All others must find theirs: one
             that was removed meanwhile would come back with a hole.
     """
 
     path: Path
-    source: Range
+    source: View
     at: int
     flags: int = 0
 
 
-def write_stream(source: Range, descriptor: int, progress: Progress) -> None:
+def write_stream(source: View, descriptor: int, progress: Progress) -> None:
     """Write to a pipe, a terminal or whatever else takes bytes in order only.
 
     Args:
@@ -74,24 +54,24 @@ def write_stream(source: Range, descriptor: int, progress: Progress) -> None:
     Raises:
         OSError: the reader went away, or the device is full.
     """
-    generator = DataGenerator(source.spec, file=source.file)
-    buffer = memoryview(bytearray(min(CHUNK, source.length)))
-    for start in range(0, source.length, CHUNK):
-        chunk = buffer[: source.length - start]
-        generator.read_into(chunk, source.offset + start)
+    buffer = np.empty(min(CHUNK, source.size), np.uint8)
+    for start in range(0, source.size, CHUNK):
+        part = buffer[: source.size - start]
+        source.read_into(part, start)
+        chunk = part.data
         while chunk:
             written = os.write(descriptor, chunk)
             progress(written)
             chunk = chunk[written:]
 
 
-def write_file(source: Range, path: Path, progress: Progress, *, force: bool = False) -> None:
+def write_file(source: View, path: Path, progress: Progress, *, force: bool = False) -> None:
     """Write to a file, which appears under its name only when it is whole and on the disk.
 
     A block device is written in place; a FIFO or a character device gets a stream.
 
     Args:
-        source: what to write; its first byte becomes the file's first.
+        source: what to write.
         path: the file; its directory must exist.
         progress: called with the number of bytes written since the last call.
         force: write over a file that is there, or a block device. Links are followed; the new file
@@ -158,7 +138,7 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
             for directory in range(spec.directories):
                 (part / spec.directory_name(directory)).mkdir()
             _write(_tree_chunks(spec, part), progress)
-            _sync_file_system(descriptor, part)
+            sync_file_system(descriptor, part)
         try:
             part.rename(path)
         except OSError as error:
@@ -204,13 +184,6 @@ def _take_over(descriptor: int, there: os.stat_result) -> None:
     os.fchmod(descriptor, there.st_mode & 0o777)
 
 
-def _sync_file_system(descriptor: int, path: Path) -> None:
-    """Bring all files near ``path`` to the disk (syncfs(2)), in one go however many they are."""
-    if _libc.syncfs(descriptor):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(path))
-
-
 def _part(path: Path) -> Path:
     part = path.with_name(f"{path.name}.part")
     if os.path.lexists(part):
@@ -222,8 +195,8 @@ def _tree_chunks(spec: Spec, path: Path) -> Iterator[_Chunk]:
     """Yield the chunks of a tree's files, which are not there."""
     for file in range(spec.files):
         inside = path / spec.path(file)
-        source = Range(spec, file, 0, spec.size)
-        if source.length <= CHUNK:
+        source = spec.view(file)
+        if source.size <= CHUNK:
             # The thread that writes it makes it too: a file more to open takes a small one's time.
             yield _Chunk(inside, source, 0, NEW)
         else:
@@ -232,11 +205,10 @@ def _tree_chunks(spec: Spec, path: Path) -> Iterator[_Chunk]:
             yield from _chunks(source, inside)
 
 
-def _chunks(source: Range, path: Path) -> Iterator[_Chunk]:
+def _chunks(source: View, path: Path) -> Iterator[_Chunk]:
     """Yield the chunks of a file that is there."""
-    for start in range(0, max(1, source.length), CHUNK):
-        length = min(CHUNK, source.length - start)
-        yield _Chunk(path, Range(source.spec, source.file, source.offset + start, length), start)
+    for start in range(0, max(1, source.size), CHUNK):
+        yield _Chunk(path, source.part(start, min(CHUNK, source.size - start)), start)
 
 
 def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
@@ -246,14 +218,15 @@ def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
         path, source, at, flags = chunk
         if not hasattr(buffers, "buffer"):
             buffers.buffer = np.empty(CHUNK, np.uint8)
-        rest = memoryview(buffers.buffer)[: source.length]
-        DataGenerator(source.spec, file=source.file, threads=1).read_into(rest, source.offset)
+        data = buffers.buffer[: source.size]
+        source.read_into(data, 0)
+        rest = data.data
         with _opened(path, flags) as descriptor:
             while rest:
                 written = os.pwrite(descriptor, rest, at)
                 rest = rest[written:]
                 at += written
-        return source.length
+        return source.size
 
     threads = len(topology.detect().cpus)
     with ThreadPoolExecutor(threads, thread_name_prefix="dgenfs-write") as pool:

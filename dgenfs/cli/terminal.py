@@ -11,19 +11,11 @@ from typing import TextIO
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from dgenfs.mount.mountpoint import MountError
-from dgenfs.names.spec import SpecError
+from dgenfs.names.grammar import SpecError
 from dgenfs.names.suggest import nearest_name
-from dgenfs.verifying.analyze import MissingLibraryError
+from dgenfs.verifying.codecs import MissingLibraryError
 
 FAILED = 1
 USAGE = 2
@@ -107,6 +99,18 @@ def print_json(value: object) -> None:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error if it is a terminal; yield what advances it by bytes."""
+    if not stderr.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import (  # here, as it takes a while to load
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -115,7 +119,6 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
         console=stderr,
         transient=True,
-        disable=not stderr.is_terminal,
     )
     task = bar.add_task(what, total=total)
     with bar:

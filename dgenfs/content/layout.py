@@ -1,19 +1,26 @@
 """The numbers behind a name: units, repetition, key and the ratios that come out.
 
-Content format v1. A content is made of `content_units` distinct units of `unit` bytes; unit i of
-file f is unit ``g = f * units_per_file + i`` and holds content unit ``g mod content_units``.
+Content format v1, docs/format.md. A content is made of `content_units` distinct units of `unit`
+bytes; unit i of file f is unit ``g = f * units_per_file + i`` and holds content unit
+``g mod content_units``.
 """
 
 import hashlib
 import struct
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dgenfs.kernels import row
+from dgenfs.kernels.row import SECTOR, SECTOR_WORDS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT = 1
 MIN_UNIT = 4096  # bytes
 MAX_UNIT = 4 << 20  # bytes
-SECTOR = 512  # bytes
-SECTOR_WORDS = 64
 MAX_SIZE = 2**63 - 1  # bytes
 MAX_FILES = 10**9
 
@@ -78,29 +85,33 @@ class Layout:
     @cached_property
     def key(self) -> int:
         """The 64-bit key of the word function."""
-        return self.key_of_seed(self.seed)
-
-    def key_of_seed(self, seed: int) -> int:
-        """Return the key that this layout has with another seed.
-
-        Args:
-            seed: 0 to 2^64 - 1.
-        """
         data = struct.pack(
             "<QQIIQQ",
             self.files,
             self.size,
             self.dedup_milli,
             self.compress_milli,
-            seed,
+            self.seed,
             self.unit,
         )
         digest = hashlib.blake2b(data, digest_size=8, person=b"dgenfs-v1").digest()
         return int.from_bytes(digest, "little")
 
-    def file_offset(self, file: int) -> int:
-        """Return the content offset, in bytes, of the first byte of file number ``file``."""
-        return file * self.stride % self.period
+    @cached_property
+    def row(self) -> "NDArray[np.uint64]":
+        """The content as kernels take it (kernels.row): uint64[ROW_WORDS], read-only."""
+        import numpy as np  # here, as names are read without it, and sooner
+
+        numbers = np.zeros(row.ROW_WORDS, np.uint64)
+        numbers[row.KEY] = self.key
+        numbers[row.PERIOD] = self.period
+        numbers[row.RATIO] = self.compress_milli
+        numbers[row.RANDOM] = self.random_words_numerator
+        numbers[row.SIZE] = self.size
+        numbers[row.STRIDE] = self.stride
+        numbers[row.FILES] = self.files
+        numbers.flags.writeable = False
+        return numbers
 
     @cached_property
     def unique_size(self) -> int:

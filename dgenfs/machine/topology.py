@@ -13,6 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 log = logging.getLogger(__name__)
 
 _NODE = re.compile(r"node([0-9]+)")
@@ -66,7 +68,7 @@ def detect(sysfs: Path = Path("/sys"), affinity: Collection[int] | None = None) 
         The nodes; CPUs that no node lists are in the first. One made-up node 0 with all CPUs where
         sysfs has no nodes, as in some containers.
     """
-    usable = set(os.sched_getaffinity(os.getpid()) if affinity is None else affinity)
+    usable = set(psutil.Process().cpu_affinity() or () if affinity is None else affinity)
     found = sorted(_nodes(sysfs / "devices/system/node"), key=lambda node: node.index)
     nodes: list[Node] = []
     memory_nodes: list[Node] = []

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import psutil
 import pyfuse3
 import trio
 
-from dgenfs.kernels import requests
+from dgenfs.kernels import counters
 from dgenfs.kernels.cache import BLOCK, EXTENT
 from dgenfs.mount.metrics import cache_stats
 from dgenfs.mount.workers import Workers
@@ -71,6 +72,7 @@ class TopologyFile:
     def read(self) -> bytes:
         """Return JSON."""
         workers = self._workers
+        seconds = _cpu_seconds()
         nodes = [
             {
                 "node": of.node.index,
@@ -80,10 +82,11 @@ class TopologyFile:
                 "workers": [
                     {
                         "thread": worker.name,
-                        "tid": worker.thread.native_id if worker.thread else None,
+                        "tid": worker.native_id,
                         "cpus": of.node.cpus,
-                        "requests": int(worker.counters[: requests.OPCODES].sum()),
-                        "bytes": int(worker.counters[requests.BYTES]),
+                        "cpu_seconds": seconds.get(worker.native_id, 0.0),
+                        "requests": int(worker.counters[: counters.OPCODES].sum()),
+                        "bytes": int(worker.counters[counters.BYTES]),
                     }
                     for worker in of.workers
                 ],
@@ -115,6 +118,11 @@ class TopologyFile:
             log.warning(".topology: %s: nothing was changed", error)
             raise pyfuse3.FUSEError(errno.EINVAL) from error
         log.info(".topology: %s", settings)
+
+
+def _cpu_seconds() -> dict[int | None, float]:
+    """Return the processor time of each thread of this process, by its id."""
+    return {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
 
 
 def _settings(data: bytes) -> dict[str, int | None]:

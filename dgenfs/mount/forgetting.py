@@ -5,28 +5,19 @@ when it is short of memory, which on a large machine may be never. A timeout of 
 drop one; FUSE_NOTIFY_INVAL_ENTRY does, even one in use, but waits for every lookup in the
 directory. Two ways drop those that nobody uses, change nothing else and wait for nobody: to
 reconfigure the file system (Linux fs/super.c, reconfigure_super), which takes root, and
-FUSE_NOTIFY_PRUNE, which takes Linux 6.18.
+FUSENOTIFY_PRUNE, which takes Linux 6.18.
 """
 
-import ctypes
 import os
 import struct
 from collections.abc import Collection
 from pathlib import Path
 
+from dgenfs.kernels.fuse import NOTIFY_PRUNE, NOTIFY_PRUNE_OUT
+from dgenfs.machine.system_calls import reconfigure_mount
 from dgenfs.mount.seam import fuse_descriptors
 
-# Linux include/uapi/asm-generic/unistd.h, include/uapi/linux/mount.h
-_FSCONFIG = 431
-_FSPICK = 433
-_AT_FDCWD = -100
-_FSPICK_CLOEXEC = 1
-_FSCONFIG_CMD_RECONFIGURE = 7
-# Linux include/uapi/linux/fuse.h: fuse_out_header, fuse_notify_prune_out
-_NOTIFY_PRUNE = 9
-_PRUNE = struct.Struct("<IiQIIQ")
-
-_libc = ctypes.CDLL(None, use_errno=True)
+_PRUNE = struct.Struct(NOTIFY_PRUNE_OUT)
 
 
 def drop_entries(mountpoint: Path, inodes: Collection[int]) -> None:
@@ -43,7 +34,7 @@ def drop_entries(mountpoint: Path, inodes: Collection[int]) -> None:
             in the first way only.
     """
     try:
-        _reconfigure(mountpoint)
+        reconfigure_mount(mountpoint)
     except OSError:
         # Not root's, or not there any more: a directory above was renamed.
         descriptors = fuse_descriptors()
@@ -52,23 +43,7 @@ def drop_entries(mountpoint: Path, inodes: Collection[int]) -> None:
         _prune(min(descriptors), inodes)
 
 
-def _reconfigure(mountpoint: Path) -> None:
-    descriptor = _call(_FSPICK, _AT_FDCWD, os.fsencode(mountpoint), _FSPICK_CLOEXEC)
-    try:
-        _call(_FSCONFIG, descriptor, _FSCONFIG_CMD_RECONFIGURE, None, None, 0)
-    finally:
-        os.close(descriptor)
-
-
 def _prune(fuse: int, inodes: Collection[int]) -> None:
     numbers = struct.pack(f"<{len(inodes)}Q", *inodes)
-    head = _PRUNE.pack(_PRUNE.size + len(numbers), _NOTIFY_PRUNE, 0, len(inodes), 0, 0)
+    head = _PRUNE.pack(_PRUNE.size + len(numbers), NOTIFY_PRUNE, 0, len(inodes), 0, 0)
     os.write(fuse, head + numbers)
-
-
-def _call(number: int, *arguments: int | bytes | None) -> int:
-    result = int(_libc.syscall(number, *arguments))
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
-    return result

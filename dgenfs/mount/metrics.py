@@ -2,9 +2,9 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,50 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 import dgenfs
-from dgenfs.kernels import cache, requests
+from dgenfs.kernels import cache, counters
 from dgenfs.kernels.cache import BLOCK, EXTENT, Cache
-from dgenfs.mount.protocol import Opcode
+from dgenfs.kernels.fuse import Opcode
 from dgenfs.mount.workers import Workers
 
+
+class Definition(NamedTuple):
+    """One metric.
+
+    Attributes:
+        name: in `.stats`; in `.metrics` behind ``dgenfs_``, and by the conventions there.
+        kind: "counter", which never decreases, or "gauge".
+        unit: of its values.
+        text: what it says.
+        label: what it is told apart by, "" for nothing.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    text: str
+    label: str = ""
+
+
+METRICS = (
+    Definition("uptime_seconds", "gauge", "s", "Since the mount."),
+    Definition("open_handles", "gauge", "handles", "Open files."),
+    Definition("requests", "counter", "requests", "Answered, by FUSE opcode.", "opcode"),
+    Definition("read_bytes", "counter", "B", "Bytes of data files read."),
+    Definition("read_errors", "counter", "reads", "Reads answered with an error."),
+    Definition("refused_replies", "counter", "replies", "Replies that the kernel did not take."),
+    Definition("faults", "counter", "requests", "Errors of dgenfs's own; the log has each."),
+    Definition("cache_capacity_bytes", "gauge", "B", "Most that the block cache holds.", "node"),
+    Definition("cache_resident_bytes", "gauge", "B", "What it holds, in whole extents.", "node"),
+    Definition("cache_hits", "counter", "pieces", "Pieces of reads that it had.", "node"),
+    Definition("cache_misses", "counter", "pieces", "Pieces of reads that it had not.", "node"),
+    Definition("cache_evictions", "counter", "blocks", "Blocks that made room.", "node"),
+)
+LATENCY = Definition(
+    "read_latency_seconds", "histogram", "s", "From the request read to the reply written."
+)
+
 # Upper bounds of the latency buckets but the last, which has none, µs.
-LATENCY_BOUNDS_US = [1 << i for i in range(requests.LATENCIES - 1)]
+LATENCY_BOUNDS_US = [1 << i for i in range(counters.LATENCIES - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +93,10 @@ def cache_stats(of: Cache) -> CacheStats:
 class Stats:
     """What a mount has done since it was made."""
 
-    def __init__(self, workers: Workers, counters: NDArray[np.uint64]) -> None:
-        """Collect from ``workers`` and from what the control plane counts in ``counters``."""
+    def __init__(self, workers: Workers, own: NDArray[np.uint64]) -> None:
+        """Collect from ``workers`` and from what the control plane counts, uint64[COUNTERS]."""
         self._workers = workers
-        self._counters = counters
+        self._own = own
         self._started = time.monotonic()
         self._registry = CollectorRegistry()
         self._registry.register(_Metrics(self))
@@ -70,21 +107,22 @@ class Stats:
 
     def collect(self) -> dict[str, Any]:
         """Return everything, as `.stats` shows it."""
-        counted = self._counters + self._workers.counters()
-        latencies = counted[requests.LATENCY : requests.LATENCY + requests.LATENCIES].tolist()
+        counted = (self._own + self._workers.counters()).tolist()
+        latencies = counted[counters.LATENCY : counters.LATENCY + counters.LATENCIES]
         return {
             "version": dgenfs.__version__,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
-            "open_handles": int(counted[requests.OPENED]) - int(counted[requests.RELEASED]),
+            "open_handles": counted[counters.OPENED] - counted[counters.RELEASED],
             "requests": {
-                opcode.name: int(counted[requests.REQUESTS + opcode])
+                opcode.name: counted[counters.REQUESTS + opcode]
                 for opcode in Opcode
-                if counted[requests.REQUESTS + opcode]
+                if counted[counters.REQUESTS + opcode]
             },
-            "read_bytes": int(counted[requests.BYTES]),
-            "read_errors": int(counted[requests.ERRORS]),
-            "refused_replies": int(counted[requests.REFUSED]),
-            "read_seconds": int(counted[requests.NANOSECONDS]) / 1e9,
+            "read_bytes": counted[counters.BYTES],
+            "read_errors": counted[counters.ERRORS],
+            "refused_replies": counted[counters.REFUSED],
+            "faults": counted[counters.FAULTS],
+            "read_seconds": counted[counters.NANOSECONDS] / 1e9,
             "read_latency_us": {
                 **{f"<{bound}": n for bound, n in zip(LATENCY_BOUNDS_US, latencies, strict=False)},
                 f">={LATENCY_BOUNDS_US[-1]}": latencies[-1],
@@ -97,41 +135,42 @@ class Stats:
 
 
 class _Metrics(Collector):
+    """Gives `.stats` to the Prometheus client, by the table."""
+
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
 
     def collect(self) -> Iterable[Metric]:
         found = self._stats.collect()
-        uptime = found["uptime_seconds"]
-        yield GaugeMetricFamily("dgenfs_uptime_seconds", "Since the mount.", uptime)
-        yield GaugeMetricFamily("dgenfs_open_handles", "Open files.", found["open_handles"])
-        by_opcode = CounterMetricFamily(
-            "dgenfs_requests", "Requests answered, by FUSE opcode.", labels=["opcode"]
-        )
-        for opcode, count in found["requests"].items():
-            by_opcode.add_metric([opcode.lower()], count)
-        yield by_opcode
-        for name, text in (
-            ("read_bytes", "Bytes of data files read."),
-            ("read_errors", "Reads answered with an error."),
-            ("refused_replies", "Replies that the kernel did not take."),
-        ):
-            yield CounterMetricFamily(f"dgenfs_{name}", text, found[name])
-        total = 0
-        buckets = []
-        bounds = [*(bound / 1e6 for bound in LATENCY_BOUNDS_US), float("inf")]
-        for bound, count in zip(bounds, found["read_latency_us"].values(), strict=True):
-            total += count
-            buckets.append(("+Inf" if bound == float("inf") else repr(bound), total))
-        yield HistogramMetricFamily(
-            "dgenfs_read_latency_seconds",
-            "From the request read to the reply written.",
-            buckets=buckets,
-            sum_value=found["read_seconds"],
-        )
-        for name in CacheStats.__dataclass_fields__:
-            kind = GaugeMetricFamily if name.endswith("bytes") else CounterMetricFamily
-            metric = kind(f"dgenfs_cache_{name}", f"Block cache: {name}.", labels=["node"])
-            for node, values in found["cache"].items():
-                metric.add_metric([node], values[name])
-            yield metric
+        for metric in METRICS:
+            kind = GaugeMetricFamily if metric.kind == "gauge" else CounterMetricFamily
+            name = f"dgenfs_{metric.name}"
+            if not metric.label:
+                yield kind(name, metric.text, found[metric.name])
+                continue
+            family = kind(name, metric.text, labels=[metric.label])
+            for label, value in _labelled(metric, found):
+                family.add_metric([label], value)
+            yield family
+        yield _histogram(found)
+
+
+def _labelled(metric: Definition, found: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    if metric.label == "opcode":
+        for opcode, count in found[metric.name].items():
+            yield opcode.lower(), count
+    else:
+        for node, values in found["cache"].items():
+            yield node, values[metric.name.removeprefix("cache_")]
+
+
+def _histogram(found: dict[str, Any]) -> HistogramMetricFamily:
+    total = 0
+    buckets = []
+    bounds = [*(bound / 1e6 for bound in LATENCY_BOUNDS_US), float("inf")]
+    for bound, count in zip(bounds, found["read_latency_us"].values(), strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(bound), total))
+    return HistogramMetricFamily(
+        f"dgenfs_{LATENCY.name}", LATENCY.text, buckets=buckets, sum_value=found["read_seconds"]
+    )

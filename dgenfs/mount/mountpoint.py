@@ -1,6 +1,5 @@
 """Where to mount: what must hold of it, and how it is left."""
 
-import ctypes
 import errno
 import logging
 import os
@@ -12,15 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgenfs.machine.system_calls import detach_mount
+
 log = logging.getLogger(__name__)
 
 FSTYPE = "fuse.dgenfs"
 DEVICE = Path("/dev/fuse")
 DESCRIPTORS = 16  # that a mount opens, and some to spare for its end
-
-# umount(2)
-_MNT_DETACH = 2
-_UMOUNT_NOFOLLOW = 8
 
 
 class MountError(RuntimeError):
@@ -178,10 +175,11 @@ def _detach(mountpoint: Path) -> None:
         except MountError as error:
             log.warning("%s", error)
         return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(mountpoint), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
+    try:
+        detach_mount(mountpoint)
+    except OSError as error:
         # Most likely somebody else was quicker.
-        log.warning("%s: not unmounted: %s", mountpoint, os.strerror(ctypes.get_errno()))
+        log.warning("%s: not unmounted: %s", mountpoint, error.strerror)
 
 
 def unmount(mountpoint: Path, *, lazy: bool = False) -> None:

@@ -8,8 +8,6 @@ import errno
 import functools
 import logging
 import os
-import stat
-import struct
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -18,35 +16,30 @@ import numpy as np
 import pyfuse3
 import trio
 from numpy.typing import NDArray
-from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, InodeT, RequestContext
+from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, RequestContext
 
-from dgenfs.content.layout import FORMAT
-from dgenfs.kernels import requests
+from dgenfs.content.view import Literal, View
+from dgenfs.kernels import counters as counts
+from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, Opcode
+from dgenfs.kernels.ids import CONTROL
 from dgenfs.logs import TRACE
+from dgenfs.mount.attributes import Attributes, extended_attributes
 from dgenfs.mount.control import ControlFile
 from dgenfs.mount.forgetting import drop_entries
-from dgenfs.mount.namespace import KEPT, ROOT, Directory, File, Listing, Namespace
-from dgenfs.mount.protocol import Opcode
+from dgenfs.mount.inodes import KEPT, ROOT, Inodes, Listing
 from dgenfs.mount.python_plane import Reader
+from dgenfs.names.catalog import Directory, File, Node
 
 log = logging.getLogger(__name__)
 
-FOREVER = 1e6  # seconds; nothing here ever changes
-MTIME_NS = 1_577_836_800 * 10**9  # 2020-01-01T00:00:00Z, so that copies look the same to rsync
-FILE_MODE = 0o444
-BLKSIZE = 1 << 20  # bytes; what cp and cat read at a time
 CLUSTER = 1 << 20  # bytes; unit of statfs
-
-FOPEN_DIRECT_IO = 1 << 0
-FOPEN_KEEP_CACHE = 1 << 1
-FOPEN_NOFLUSH = 1 << 5
 
 _DOT = 1  # position behind "."
 _DOT_DOT = 2
-_XATTR = "user.dgenfs."
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, R]]
 
 
@@ -56,19 +49,15 @@ def handler(opcode: Opcode) -> Callable[[Handler[P, R]], Handler[P, R]]:
     def decorate(function: Handler[P, R]) -> Handler[P, R]:
         @functools.wraps(function)
         async def guarded(self: "Operations", /, *arguments: P.args, **keywords: P.kwargs) -> R:
-            self.counters[requests.REQUESTS + opcode] += 1
+            self.counters[counts.REQUESTS + opcode] += 1
             if log.isEnabledFor(TRACE):
                 log.log(TRACE, "%s %s", opcode.name, arguments)
             try:
                 return await function(self, *arguments, **keywords)
-            except pyfuse3.FUSEError:
-                raise
-            except OSError as error:
-                log.debug("%s %s: %s", opcode.name, arguments, error)
-                raise pyfuse3.FUSEError(error.errno or errno.EIO) from error
             except Exception as error:
-                log.exception("%s %s", opcode.name, arguments)
-                raise pyfuse3.FUSEError(errno.EIO) from error
+                if opcode is Opcode.READ:
+                    self.counters[counts.ERRORS] += 1
+                raise self.refusal(f"{opcode.name} {arguments}", error) from error
 
         return guarded
 
@@ -79,7 +68,7 @@ def read_only(opcode: Opcode) -> Any:
     """Return a handler that refuses what would change the file system."""
 
     async def refuse(_self: "Operations", *_arguments: Any) -> None:
-        raise pyfuse3.FUSEError(errno.EROFS)
+        raise FUSEError(errno.EROFS)
 
     return handler(opcode)(refuse)
 
@@ -88,7 +77,7 @@ class Operations(pyfuse3.Operations):
     """The file system.
 
     Attributes:
-        counters: uint64[COUNTERS], see kernels.requests; what was answered here.
+        counters: uint64[COUNTERS], see kernels.counters; what was answered here.
     """
 
     supports_dot_lookup = False
@@ -96,7 +85,7 @@ class Operations(pyfuse3.Operations):
 
     def __init__(
         self,
-        namespace: Namespace,
+        inodes: Inodes,
         control_files: Sequence[ControlFile],
         reader: Reader,
         counters: NDArray[np.uint64],
@@ -104,26 +93,27 @@ class Operations(pyfuse3.Operations):
         cached: bool,
         mountpoint: Path,
     ) -> None:
-        """Serve ``namespace`` and, beside it in the root, control files.
+        """Serve the catalog and, beside it in the root, control files.
 
         Args:
-            namespace: the data files.
+            inodes: the data files' numbers.
             control_files: in order of their inodes, from 2 on.
             reader: what reads data files here.
-            counters: uint64[COUNTERS], see kernels.requests.
+            counters: uint64[COUNTERS], see kernels.counters.
             cached: whether the kernel keeps pages of data files.
             mountpoint: where this is mounted.
         """
         super().__init__()
-        self._namespace = namespace
+        self._inodes = inodes
         self._control = dict(enumerate(control_files, ROOT + 1))
         self._control_inodes = {file.name: inode for inode, file in self._control.items()}
         self._reader = reader
         self._cached = cached
         self._mountpoint = mountpoint
-        self._open_control: dict[int, tuple[ControlFile, bytes]] = {}
-        self._next_control = requests.CONTROL
-        self._uid, self._gid = os.getuid(), os.getgid()
+        self._views: dict[int, View] = {}  # by handle, of what has no row
+        self._writable: dict[int, ControlFile] = {}  # by handle
+        self._next_handle = CONTROL
+        self._attributes = Attributes(os.getuid(), os.getgid())
         self.counters = counters
 
     # Names.
@@ -132,45 +122,56 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, parent_inode: InodeT, name: bytes, _: RequestContext) -> EntryAttributes:
         """Answer a name's attributes; ENOENT if it is none."""
         if parent_inode == ROOT and name in self._control_inodes:
-            return self._attributes(self._control_inodes[name])
+            return self._entry(self._control_inodes[name])
         try:
-            inode = self._namespace.lookup(parent_inode, name)
+            inode = self._inodes.lookup(parent_inode, name)
         except KeyError:
-            raise pyfuse3.FUSEError(errno.ESTALE) from None
+            raise FUSEError(errno.ESTALE) from None
         if inode is None:
-            raise pyfuse3.FUSEError(errno.ENOENT)
-        if self._namespace.added >= KEPT:
-            self._namespace.added = 0
+            raise FUSEError(errno.ENOENT)
+        if self._inodes.added >= KEPT:
+            self._inodes.added = 0
             trio.lowlevel.spawn_system_task(self._drop_entries)
-        return self._attributes(inode)
+        return self._entry(inode)
 
     async def _drop_entries(self) -> None:
         """Make the kernel forget names that nobody uses; must not raise."""
         try:
             # In a thread: the kernel may want something of us meanwhile.
-            inodes = self._namespace.unlisted()
+            inodes = self._inodes.unlisted()
             await trio.to_thread.run_sync(drop_entries, self._mountpoint, inodes)
         except OSError as error:
             log.info("%s: names looked up stay in memory: %s", self._mountpoint, error.strerror)
-        except Exception:
-            log.exception("%s: names looked up stay in memory", self._mountpoint)
+        except Exception as error:
+            self.refusal(f"{self._mountpoint}: names looked up stay in memory", error)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Take the kernel's references back; must not raise."""
-        self.counters[requests.REQUESTS + Opcode.FORGET] += len(inode_list)
+        self.counters[counts.REQUESTS + Opcode.FORGET] += len(inode_list)
         for inode, lookups in inode_list:
             self._forget(inode, lookups)
 
     def _forget(self, inode: int, lookups: int) -> None:
         try:
-            self._namespace.forget(inode, lookups)
-        except Exception:
-            log.exception("FORGET %d", inode)
+            self._inodes.forget(inode, lookups)
+        except Exception as error:
+            self.refusal(f"FORGET {inode}", error)
+
+    def refusal(self, what: str, error: Exception) -> FUSEError:
+        """Log an error, count it if it is one of ours, and return it as the kernel is to get it."""
+        if isinstance(error, FUSEError):
+            return error
+        if isinstance(error, OSError) and error.errno:
+            log.debug("%s: %s", what, error)
+            return FUSEError(error.errno)
+        log.error("%s", what, exc_info=error)
+        self.counters[counts.FAULTS] += 1
+        return FUSEError(errno.EIO)
 
     @handler(Opcode.GETATTR)
     async def getattr(self, inode: InodeT, _: RequestContext) -> EntryAttributes:
         """Answer the attributes of an inode."""
-        return self._attributes(inode)
+        return self._entry(inode)
 
     @handler(Opcode.SETATTR)
     async def setattr(
@@ -186,40 +187,19 @@ class Operations(pyfuse3.Operations):
             fields.update_mode or fields.update_uid or fields.update_gid or fields.update_atime
         )
         if inode not in self._control or times_or_owner or not fields.update_size:
-            raise pyfuse3.FUSEError(errno.EROFS)
-        return self._attributes(inode)
+            raise FUSEError(errno.EROFS)
+        return self._entry(inode)
 
-    def _attributes(self, inode: int) -> EntryAttributes:
-        entry = EntryAttributes()
-        entry.st_ino = InodeT(inode)
-        entry.attr_timeout = entry.entry_timeout = FOREVER
-        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = MTIME_NS
-        entry.st_uid, entry.st_gid = self._uid, self._gid
-        entry.st_blksize = BLKSIZE
+    def _entry(self, inode: int) -> EntryAttributes:
         if inode in self._control:
-            entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | self._control[inode].mode)
-            return entry
-        if inode == ROOT:
-            entry.st_mode = pyfuse3.ModeT(stat.S_IFDIR | 0o755)
-            entry.st_nlink = 2
-            return entry
-        node = self._node(inode)
-        if isinstance(node, Directory):
-            entry.st_mode = pyfuse3.ModeT(stat.S_IFDIR | 0o755)
-            entry.st_nlink = 2
-            if node.number is None:
-                entry.st_nlink += node.spec.directories
-        else:
-            entry.st_mode = pyfuse3.ModeT(stat.S_IFREG | FILE_MODE)
-            entry.st_size = node.spec.size
-            entry.st_blocks = -(-node.spec.size // 512)
-        return entry
+            return self._attributes.of_control_file(inode, self._control[inode].mode)
+        return self._attributes.of(inode, self._node(inode))
 
-    def _node(self, inode: int) -> File | Directory:
+    def _node(self, inode: int) -> Node:
         try:
-            return self._namespace.resolve(inode)
+            return self._inodes.resolve(inode)
         except KeyError:
-            raise pyfuse3.FUSEError(errno.ESTALE) from None
+            raise FUSEError(errno.ESTALE) from None
 
     # Listings; a directory's handle is its inode.
 
@@ -235,9 +215,9 @@ class Operations(pyfuse3.Operations):
     @handler(Opcode.READDIR)
     async def readdir(self, fh: FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Answer entries from any position on, as many as fit."""
-        dots = ((_DOT, b".", fh), (_DOT_DOT, b"..", self._namespace.parent(fh)))
+        dots = ((_DOT, b".", fh), (_DOT_DOT, b"..", self._inodes.parent(fh)))
         for position, name, inode in dots[start_id:]:
-            if not pyfuse3.readdir_reply(token, name, self._attributes(inode), position):
+            if not pyfuse3.readdir_reply(token, name, self._entry(inode), position):
                 return
         start = max(0, start_id - _DOT_DOT)
         if fh == ROOT:
@@ -246,23 +226,23 @@ class Operations(pyfuse3.Operations):
             self._list_tree(fh, start, token)
 
     def _list_root(self, start: int, token: pyfuse3.ReaddirToken) -> None:
-        for position, (inode, name) in enumerate(self._namespace.listed.items()):
+        for position, (inode, name) in enumerate(self._inodes.listed.items()):
             if position < start:
                 continue
-            attributes = self._attributes(inode)
+            attributes = self._entry(inode)
             next_id = _DOT_DOT + position + 1
             if not pyfuse3.readdir_reply(token, os.fsencode(name), attributes, next_id):
                 return
-            self._namespace.reference(inode)
+            self._inodes.reference(inode)
 
     def _list_tree(self, inode: int, start: int, token: pyfuse3.ReaddirToken) -> None:
         directory = self._node(inode)
         if not isinstance(directory, Directory):
-            raise pyfuse3.FUSEError(errno.ENOTDIR)
+            raise FUSEError(errno.ENOTDIR)
         listing = Listing(inode, directory)
         if start >= listing.count:
             return
-        attributes = self._attributes(listing.entry(start)[1])
+        attributes = self._entry(listing.entry(start)[1])
         for position in range(start, listing.count):
             name, attributes.st_ino = listing.entry(position)
             if not pyfuse3.readdir_reply(token, name, attributes, _DOT_DOT + position + 1):
@@ -272,7 +252,8 @@ class Operations(pyfuse3.Operations):
     async def statfs(self, _: RequestContext) -> pyfuse3.StatvfsData:
         """Answer room for everything that is listed, all of it used."""
         data = pyfuse3.StatvfsData()
-        specs = [self._node(inode).spec for inode in self._namespace.listed]
+        nodes = [self._node(inode) for inode in self._inodes.listed]
+        specs = [node.spec for node in nodes if isinstance(node, File | Directory)]
         data.f_bsize = data.f_frsize = CLUSTER
         data.f_blocks = sum(-(-spec.layout.total_size // CLUSTER) for spec in specs)
         data.f_bfree = data.f_bavail = 0
@@ -288,58 +269,61 @@ class Operations(pyfuse3.Operations):
         """Answer a handle; EROFS to write a data file."""
         control = self._control.get(inode)
         if control is not None:
-            snapshot = b"" if flags & os.O_ACCMODE == os.O_WRONLY else control.read()
-            fh = self._next_control
-            self._next_control += 1
-            self._open_control[fh] = (control, snapshot)
-            self.counters[requests.OPENED] += 1
-            return FileInfo(fh=FileHandleT(fh), direct_io=True, keep_cache=False)
+            writes = flags & os.O_ACCMODE == os.O_WRONLY
+            handle = self._open(View.of(Literal(b"" if writes else control.read())))
+            self._writable[handle] = control
+            return FileInfo(fh=handle, direct_io=True, keep_cache=False)
         node = self._node(inode)
-        if isinstance(node, Directory):
-            raise pyfuse3.FUSEError(errno.EISDIR)
+        if not isinstance(node, File):
+            raise FUSEError(errno.EISDIR)
         if flags & (os.O_ACCMODE | os.O_TRUNC):
-            raise pyfuse3.FUSEError(errno.EROFS)
-        contents = self._namespace.contents
-        contents.refresh(node.row)
-        self.counters[requests.OPENED] += 1
-        return FileInfo(
-            fh=FileHandleT(contents.handle(node.row, node.file)),
-            direct_io=not self._cached,
-            keep_cache=True,
-        )
+            raise FUSEError(errno.EROFS)
+        row = self._inodes.row(inode)
+        if row is None:
+            handle = self._open(node.view())
+        else:
+            self._inodes.rows.refresh(row)
+            handle = FileHandleT(self._inodes.rows.handle(row, node.number))
+            self.counters[counts.OPENED] += 1
+        return FileInfo(fh=handle, direct_io=not self._cached, keep_cache=True)
+
+    def _open(self, view: View) -> FileHandleT:
+        handle = self._next_handle
+        self._next_handle += 1
+        self._views[handle] = view
+        self.counters[counts.OPENED] += 1
+        return FileHandleT(handle)
 
     @handler(Opcode.READ)
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Answer bytes: fewer than asked for at the end only."""
-        if fh >= requests.CONTROL:
-            return self._control_file(fh)[1][off : off + size]
-        try:
-            row, file = self._namespace.contents.resolve(fh)
-        except OSError:
-            self.counters[requests.ERRORS] += 1
-            raise
+        if fh >= CONTROL:
+            return self._opened(self._views, fh).read(off, size)
+        row, file = self._inodes.rows.resolve(fh)
         data = self._reader.read(row, file, off, size)
-        self.counters[requests.BYTES] += len(data)
+        self.counters[counts.BYTES] += len(data)
         return data
 
     @handler(Opcode.WRITE)
     async def write(self, fh: FileHandleT, _off: int, buf: bytes) -> int:
         """Take a control file's new values; EINVAL if they are none."""
-        if fh < requests.CONTROL:
-            raise pyfuse3.FUSEError(errno.EROFS)
-        await self._control_file(fh)[0].write(buf)
+        if fh < CONTROL:
+            raise FUSEError(errno.EROFS)
+        await self._opened(self._writable, fh).write(buf)
         return len(buf)
 
     @handler(Opcode.RELEASE)
     async def release(self, fh: FileHandleT) -> None:
         """Forget a handle."""
-        self._open_control.pop(fh, None)
-        self.counters[requests.RELEASED] += 1
+        self._views.pop(fh, None)
+        self._writable.pop(fh, None)
+        self.counters[counts.RELEASED] += 1
 
-    def _control_file(self, fh: int) -> tuple[ControlFile, bytes]:
-        if fh not in self._open_control:
-            raise pyfuse3.FUSEError(errno.EBADF)
-        return self._open_control[fh]
+    @staticmethod
+    def _opened(opened: dict[int, T], fh: int) -> T:
+        if fh not in opened:
+            raise FUSEError(errno.EBADF)
+        return opened[fh]
 
     # Extended attributes.
 
@@ -348,7 +332,7 @@ class Operations(pyfuse3.Operations):
         """Answer a value; ENODATA if there is none of that name."""
         value = self._xattrs(inode).get(name)
         if value is None:
-            raise pyfuse3.FUSEError(errno.ENODATA)
+            raise FUSEError(errno.ENODATA)
         return value
 
     @handler(Opcode.LISTXATTR)
@@ -357,20 +341,7 @@ class Operations(pyfuse3.Operations):
         return list(self._xattrs(inode))
 
     def _xattrs(self, inode: int) -> dict[bytes, bytes]:
-        if inode == ROOT or inode in self._control:
-            return {}
-        node = self._node(inode)
-        values = {
-            "name": node.spec.name,
-            "dedup": f"{node.spec.dedup:g}",
-            "compress": f"{node.spec.compress:g}",
-            "unit": str(node.spec.unit),
-            "key": f"{node.spec.key:016x}",
-            "format": f"v{FORMAT}",
-        }
-        if isinstance(node, File) and node.spec.tree:
-            values["name"] += f"/{node.spec.path(node.file)}"
-        return {f"{_XATTR}{name}".encode(): value.encode() for name, value in values.items()}
+        return {} if inode in self._control else extended_attributes(self._node(inode))
 
     # What a read-only file system refuses.
 
@@ -392,21 +363,3 @@ def open_flags(*, cached: bool) -> int:
     Pages are kept either way: contents never change. Without FLUSH, close(2) asks nobody.
     """
     return FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | (0 if cached else FOPEN_DIRECT_IO)
-
-
-def entry_of_a_file(uid: int, gid: int) -> NDArray[np.uint64]:
-    """Return struct fuse_entry_out of a data file, without its inode, size and blocks.
-
-    It must say what ``Operations.lookup`` says of a file in a tree.
-
-    Returns:
-        uint64[ENTRY_WORDS].
-    """
-    seconds, nanoseconds = divmod(MTIME_NS, 10**9)
-    packed = struct.pack(
-        "<4Q2I6Q3I7I",
-        *(0, 0, int(FOREVER), int(FOREVER), 0, 0),
-        *(0, 0, 0, seconds, seconds, seconds, nanoseconds, nanoseconds, nanoseconds),
-        *(stat.S_IFREG | FILE_MODE, 1, uid, gid, 0, BLKSIZE, 0),
-    )
-    return np.frombuffer(packed, np.uint64).copy()  # writable, as the loop's signature has it

@@ -6,8 +6,12 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.kernels import reads, requests
-from dgenfs.mount.workers import Scratch, Workers
+from dgenfs.kernels import reads
+from dgenfs.kernels.counters import count_latency
+from dgenfs.kernels.fuse import MAX_READ
+from dgenfs.kernels.row import SIZE
+from dgenfs.kernels.scratch import SLICES, new_scratch
+from dgenfs.mount.workers import Workers
 
 
 class Reader:
@@ -17,37 +21,29 @@ class Reader:
         """Read through a cache of ``workers`` and count latencies in ``counters``."""
         self._workers = workers
         self._counters = counters
-        self._scratch = Scratch()
+        self._scratch = new_scratch()
 
-    def read(self, content: NDArray[np.uint64], file: int, offset: int, size: int) -> bytes:
+    def read(self, row: NDArray[np.uint64], file: int, offset: int, size: int) -> bytes:
         """Return bytes [offset, offset + size) of a file, fewer at its end.
 
         Args:
-            content: uint64[CONTENT_COLUMNS].
+            row: uint64[ROW_WORDS].
             file: number of the file.
             offset: bytes.
             size: bytes, at most MAX_READ.
         """
         started = time.monotonic_ns()
-        length = min(size, int(content[reads.SIZE]) - offset, reads.MAX_READ)
-        data = self._read(content, file, offset, length) if length > 0 else b""
-        requests.count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
+        length = min(size, int(row[SIZE]) - offset, MAX_READ)
+        data = self._read(row, file, offset, length) if length > 0 else b""
+        count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data
 
-    def _read(self, content: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes:
+    def _read(self, row: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes:
         cache = self._workers.nodes[0].cache
-        words = self._scratch.words
-        slices = reads.prepare(
-            content,
-            np.uint64(file),
-            np.uint64(offset),
-            np.uint64(length),
-            cache,
-            self._scratch.bytes,
-            words,
-        )
-        first = reads.SLICES // 8 + 2
-        rows = words[first : first + 2 * slices].reshape(slices, 2).tolist()
-        data = b"".join(ctypes.string_at(address, count) for address, count in rows)
-        reads.finish(cache, words, slices)
+        numbers = (np.uint64(file), np.uint64(offset), np.uint64(length))
+        slices = reads.prepare(row, *numbers, cache, self._scratch)
+        first = SLICES + 2  # behind the header's
+        places = self._scratch.words[first : first + 2 * slices].reshape(slices, 2).tolist()
+        data = b"".join(ctypes.string_at(address, count) for address, count in places)
+        reads.finish(cache, self._scratch, slices)
         return data

@@ -1,35 +1,36 @@
-"""The table of contents that the kernel knows, which workers read without a lock."""
+"""The table of names that the kernel knows, which workers read without a lock."""
 
 import errno
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.kernels import reads, requests
+from dgenfs.kernels import ids, lookups
+from dgenfs.kernels.row import FILES, ROW_WORDS, SIZE
 from dgenfs.names.spec import Spec
 
-CAPACITY = 1 << requests.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
+CAPACITY = 1 << ids.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
 
-_NEXT_FREE = reads.SIZE  # of a free row
+_NEXT_FREE = SIZE  # of a free row
 _ROW_MASK = CAPACITY - 1
-_FILE_MASK = (1 << requests.FILE_BITS) - 1
+_FILE_MASK = (1 << ids.FILE_BITS) - 1
 
 
-class Contents:
+class Rows:
     """Rows of numbers, one for each name that the kernel knows.
 
     For one thread, except for the arrays, which workers read: a row is written before the kernel
     learns its inode, and freed when the kernel has forgotten it and so closed every handle on it.
 
     Attributes:
-        rows: uint64[CAPACITY, CONTENT_COLUMNS].
-        hints: uint32[HINTS], the row of a name by a hash of its inode; others are found out.
+        table: uint64[CAPACITY, TABLE_COLUMNS].
+        hints: uint32[HINTS], the row of a name by a hash of its inode; a wrong one is noticed.
     """
 
     def __init__(self) -> None:
         """Start with no row."""
-        self.rows: NDArray[np.uint64] = np.zeros((CAPACITY, reads.CONTENT_COLUMNS), np.uint64)
-        self.hints: NDArray[np.uint32] = np.zeros(requests.HINTS, np.uint32)
+        self.table: NDArray[np.uint64] = np.zeros((CAPACITY, lookups.TABLE_COLUMNS), np.uint64)
+        self.hints: NDArray[np.uint32] = np.zeros(ids.HINTS, np.uint32)
         self._used = 0
         self._free = CAPACITY  # head of the list of freed rows; CAPACITY ends it
 
@@ -41,58 +42,52 @@ class Contents:
         """
         if self._free < CAPACITY:
             index = self._free
-            self._free = int(self.rows[index, _NEXT_FREE])
+            self._free = int(self.table[index, _NEXT_FREE])
         elif self._used < CAPACITY:
             index = self._used
             self._used += 1
         else:
             raise OSError(errno.ENFILE, f"{CAPACITY} names are in use, no more are supported")
-        layout = spec.layout
-        row = self.rows[index]
-        row[reads.TAG] = int(row[reads.TAG]) % requests.TAGS + 1
-        row[reads.SIZE] = layout.size
-        row[reads.KEY] = layout.key
-        row[reads.STRIDE] = layout.stride
-        row[reads.PERIOD] = layout.period
-        row[reads.COMPRESS] = layout.compress_milli
-        row[reads.FILES] = layout.files
-        row[reads.DIGITS :] = 0
+        row = self.table[index]
+        row[lookups.TAG] = int(row[lookups.TAG]) % ids.TAGS + 1
+        row[:ROW_WORDS] = spec.layout.row
+        row[lookups.DIGITS :] = 0
         if spec.tree:
             digits, _, extension = spec.file_name(0).partition(".")
             text = f".{extension}".encode()
-            row[reads.DIGITS] = len(digits)
-            row[reads.EXTENSION] = int.from_bytes(text[:8], "little")
-            row[reads.EXTENSION_LAST] = int.from_bytes(text[8:], "little")
-            row[reads.EXTENSION_LENGTH] = len(text)
-            row[reads.PER_DIRECTORY] = spec.per_directory or 0
-        row[reads.INODE] = inode
+            row[lookups.DIGITS] = len(digits)
+            row[lookups.EXTENSION] = int.from_bytes(text[:8], "little")
+            row[lookups.EXTENSION_LAST] = int.from_bytes(text[8:], "little")
+            row[lookups.EXTENSION_LENGTH] = len(text)
+            row[lookups.PER_DIRECTORY] = spec.per_directory or 0
+        row[lookups.INODE] = inode
         self.refresh(index)
         return index
 
     def refresh(self, index: int) -> None:
         """Let a row be found by its inode, which another of the same hash may have prevented."""
-        self.hints[requests.hint(self.rows[index, reads.INODE])] = index
+        self.hints[lookups.hint(self.table[index, lookups.INODE])] = index
 
     def remove(self, index: int) -> None:
         """Free a row."""
-        self.rows[index, reads.INODE] = 0
-        self.rows[index, _NEXT_FREE] = self._free
+        self.table[index, lookups.INODE] = 0
+        self.table[index, _NEXT_FREE] = self._free
         self._free = index
 
     def handle(self, index: int, file: int) -> int:
         """Return the handle (fh) of file number ``file`` of a row's content."""
-        tag = int(self.rows[index, reads.TAG])
-        return (tag << requests.ROW_BITS | index) << requests.FILE_BITS | file
+        tag = int(self.table[index, lookups.TAG])
+        return (tag << ids.ROW_BITS | index) << ids.FILE_BITS | file
 
     def resolve(self, fh: int) -> tuple[NDArray[np.uint64], int]:
-        """Return the row (uint64[CONTENT_COLUMNS]) and the file's number of a handle.
+        """Return the row (uint64[TABLE_COLUMNS]) and the file's number of a handle.
 
         Raises:
             OSError: EBADF, ``fh`` is no handle of a content that the kernel knows.
         """
-        row = self.rows[fh >> requests.FILE_BITS & _ROW_MASK]
+        row = self.table[fh >> ids.FILE_BITS & _ROW_MASK]
         file = fh & _FILE_MASK
-        tag = fh >> requests.FILE_BITS + requests.ROW_BITS
-        if row[reads.INODE] == 0 or int(row[reads.TAG]) != tag or file >= int(row[reads.FILES]):
+        tag = fh >> ids.FILE_BITS + ids.ROW_BITS
+        if row[lookups.INODE] == 0 or int(row[lookups.TAG]) != tag or file >= int(row[FILES]):
             raise OSError(errno.EBADF, f"handle {fh:#x} is not open")
         return row, file

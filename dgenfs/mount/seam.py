@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dgenfs.kernels import requests
-from dgenfs.mount.protocol import MAX_REPLY, MAX_REQUEST, amend_init
+from dgenfs.kernels.scratch import REQUEST_BYTES
+from dgenfs.kernels.serve import pump
+from dgenfs.mount.init_reply import MAX_REPLY, amend_init
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Seam:
             ProtocolError: that was not what was exchanged.
             OSError: the file system is no longer mounted.
         """
-        request = os.read(self.fuse, MAX_REQUEST)
+        request = os.read(self.fuse, REQUEST_BYTES)
         self.control.send(request)
         reply = self.control.recv(MAX_REPLY)
         os.write(self.fuse, amend_init(request, reply))
@@ -79,7 +80,7 @@ class Seam:
 
     def _carry(self) -> None:
         message = np.empty(MAX_REPLY, np.uint8)
-        error = requests.pump(self.control.fileno(), self.fuse, message)
+        error = pump(self.control.fileno(), self.fuse, message)
         log.debug("pump ended: %s", os.strerror(error) if error else "end of the session")
 
     def undo(self) -> None:

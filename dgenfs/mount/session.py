@@ -13,16 +13,17 @@ import numpy as np
 import pyfuse3
 import trio
 
-from dgenfs.kernels import requests
+from dgenfs.kernels.counters import COUNTERS
 from dgenfs.kernels.jit import warm_up
 from dgenfs.machine import topology
 from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
+from dgenfs.mount.attributes import Attributes
 from dgenfs.mount.control import ReportFile, TopologyFile, as_json
+from dgenfs.mount.inodes import Inodes
 from dgenfs.mount.metrics import Stats
 from dgenfs.mount.mountpoint import Mounted, MountError
-from dgenfs.mount.namespace import Namespace
-from dgenfs.mount.operations import Operations, entry_of_a_file, open_flags
+from dgenfs.mount.operations import Operations, open_flags
 from dgenfs.mount.python_plane import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
 from dgenfs.mount.workers import KICK, Workers, check_cache
@@ -30,9 +31,6 @@ from dgenfs.mount.workers import KICK, Workers, check_cache
 log = logging.getLogger(__name__)
 
 EXAMPLES = ("1G_d1_c1.bin", "10G_d4_c2.bin", "1T_d2_c1.5.bin", "1000x1M_d2_c2")
-# Bytes. On two cores a cache of 16 MiB to 1 GiB made 1 MiB reads 5 to 27 % slower and hot sets no
-# faster: a kernel fills at 36 GB/s, more than memory gives back.
-DEFAULT_CACHE = 0
 READ_AHEAD_KIB = 4096  # of a mount that keeps pages
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,7 +45,7 @@ class MountConfig:
         names: what a listing shows.
         allow_other: whether other users may read.
         workers_per_node: threads on each NUMA node, 0 for one a CPU and one more.
-        cache_bytes: of each NUMA node.
+        cache_bytes: of each NUMA node, None for its share of the last-level caches.
         cached: whether the kernel keeps pages of data files.
         compiled: whether the compiled loop answers reads, or Python.
         options: of mount(8), beside ours.
@@ -57,7 +55,7 @@ class MountConfig:
     names: tuple[str, ...] = EXAMPLES
     allow_other: bool = False
     workers_per_node: int = 0
-    cache_bytes: int = DEFAULT_CACHE
+    cache_bytes: int | None = None
     cached: bool = False
     compiled: bool = True
     options: tuple[str, ...] = ()
@@ -77,33 +75,19 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
         SpecError: a listed name is none.
         ValueError: a number is outside its range, or an option not the user's to choose.
     """
-    check_cache(config.cache_bytes)
+    machine = topology.detect()
+    if config.cache_bytes is not None:
+        check_cache(config.cache_bytes, len(machine.nodes))
     for option in config.options:
         if option.startswith("subtype="):
             raise ValueError(
                 f"-o {option}: dgenfs knows its mounts by subtype=dgenfs: leave it out"
             )
     warm_up()
-    namespace = Namespace(config.names)
+    inodes = Inodes(config.names)
     path = mountpoints.prepare(config.mountpoint)
-    workers = Workers(
-        namespace.contents, topology.detect(), config.workers_per_node, config.cache_bytes
-    )
-    counters = np.zeros(requests.COUNTERS, np.uint64)
-    stats = Stats(workers, counters)
-    files = (
-        TopologyFile(workers),
-        ReportFile(b".stats", lambda: as_json(stats.collect())),
-        ReportFile(b".metrics", stats.prometheus),
-    )
-    operations = Operations(
-        namespace,
-        files,
-        Reader(workers, counters),
-        counters,
-        cached=config.cached,
-        mountpoint=path,
-    )
+    workers = Workers(inodes.rows, machine, config.workers_per_node, config.cache_bytes)
+    operations = _operations(inodes, workers, path, cached=config.cached)
     signal.signal(KICK, lambda *_: None)
     # From here on nothing but the loop ends the process, which would leave a dead mount: signals
     # before it are kept for it, and those that come while it ends change nothing.
@@ -122,6 +106,18 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
         # The interpreter's end would put the default back, which kills, for any other handler.
         for number in _ENDING:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _operations(inodes: Inodes, workers: Workers, path: Path, *, cached: bool) -> Operations:
+    counters = np.zeros(COUNTERS, np.uint64)
+    stats = Stats(workers, counters)
+    files = (
+        TopologyFile(workers),
+        ReportFile(b".stats", lambda: as_json(stats.collect())),
+        ReportFile(b".metrics", stats.prometheus),
+    )
+    reader = Reader(workers, counters)
+    return Operations(inodes, files, reader, counters, cached=cached, mountpoint=path)
 
 
 def _first(error: Exception) -> Exception:
@@ -191,7 +187,7 @@ class _Session:
                     self._seam.fuse,
                     self._seam.control.fileno(),
                     open_flags(cached=self._config.cached),
-                    entry_of_a_file(os.getuid(), os.getgid()),
+                    Attributes(os.getuid(), os.getgid()).entry_of_a_file(),
                     lambda: token.run_sync_soon(self._terminate),
                 )
                 ready()

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import mmap
 import os
 import signal
 import threading
@@ -11,40 +10,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
-from dgenfs.kernels import reads, requests
+from dgenfs.kernels import counters as counts
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
+from dgenfs.kernels.fuse import ENTRY_WORDS
+from dgenfs.kernels.scratch import Scratch, new_scratch
+from dgenfs.kernels.serve import serve
 from dgenfs.machine import topology
-from dgenfs.mount.protocol import error_reply
-from dgenfs.mount.rows import Contents
+from dgenfs.machine.caches import last_level_share
+from dgenfs.mount.init_reply import error_reply
+from dgenfs.mount.rows import Rows
 
 log = logging.getLogger(__name__)
 
 KICK = signal.SIGUSR2  # ends a worker's blocking call; its handler does nothing
 MAX_WORKERS = 256  # of one node
+DEFAULT_CACHE = 16 << 20  # bytes, where the processor does not tell of its caches
 
 _DISCONNECTED = (errno.ENODEV, errno.ECONNABORTED)
 _CONTROL_PLANE_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _RETRY_SECONDS = 0.1
-
-
-class Scratch:
-    """Memory that one read needs at a time; see kernels.reads.
-
-    Attributes:
-        bytes: uint8[SCRATCH], page aligned.
-        words: uint64[SCRATCH / 8], the same memory.
-    """
-
-    def __init__(self) -> None:
-        """Take the memory; the pages become those of the thread that first touches them.
-
-        Raises:
-            OSError: ENOMEM, there is no address space.
-        """
-        self.bytes = np.frombuffer(mmap.mmap(-1, reads.SCRATCH), np.uint8)
-        self.words = self.bytes.view(np.uint64)
 
 
 @dataclass(slots=True)
@@ -53,7 +40,7 @@ class Worker:
 
     Attributes:
         name: of the thread.
-        counters: uint64[COUNTERS], see kernels.requests.
+        counters: uint64[COUNTERS], see kernels.counters.
         ended: set when the thread has left the request loop for good.
         joinable: set when nobody will signal the thread any more; it exits only then.
         thread: the thread, once started.
@@ -61,11 +48,16 @@ class Worker:
 
     name: str
     counters: NDArray[np.uint64] = field(
-        default_factory=lambda: np.zeros(requests.COUNTERS, np.uint64)
+        default_factory=lambda: np.zeros(counts.COUNTERS, np.uint64)
     )
     ended: threading.Event = field(default_factory=threading.Event)
     joinable: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
+
+    @property
+    def native_id(self) -> int | None:
+        """The kernel's id of the thread, None before it is started."""
+        return self.thread.native_id if self.thread else None
 
 
 @dataclass(slots=True)
@@ -88,28 +80,32 @@ class Workers:
     """
 
     def __init__(
-        self, contents: Contents, machine: topology.Topology, workers_per_node: int, cache: int
+        self, rows: Rows, machine: topology.Topology, workers_per_node: int, cache: int | None
     ) -> None:
         """Make the caches.
 
         Args:
-            contents: what can be read.
+            rows: what can be read.
             machine: where threads may run.
             workers_per_node: threads on each node, 0 for one a CPU and one more.
-            cache: bytes of each node's cache.
+            cache: bytes of each node's cache, None for its share of the last-level caches: from
+                there a block is read as fast as it is generated, from memory it is not.
         """
-        self._contents = contents
+        self._rows = rows
         self.topology = machine
         # One more than CPUs: with one reader, a fifth more 4 KiB and 128 KiB reads.
         most = max(len(node.cpus) for node in machine.nodes) + 1
         self.workers_per_node = workers_per_node or min(most, MAX_WORKERS)
+        if cache is None:
+            cache = min(last_level_share(node.cpus) for node in machine.nodes) or DEFAULT_CACHE
         self.nodes = [NodeWorkers(node, new_cache(cache)) for node in machine.nodes]
-        self._retired: NDArray[np.uint64] = np.zeros(requests.COUNTERS, np.uint64)
+        # Of ended threads all in one, then of the others. Replaced whole, so readers need no lock.
+        self._counters: tuple[NDArray[np.uint64], ...] = (np.zeros(counts.COUNTERS, np.uint64),)
         self._changing = threading.Lock()
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
         self._open_flags = 0
-        self._entry: NDArray[np.uint64] = np.zeros(requests.ENTRY_WORDS, np.uint64)
+        self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
 
     @property
@@ -145,12 +141,8 @@ class Workers:
 
     def counters(self) -> NDArray[np.uint64]:
         """Return the sum over all threads, ended ones too: uint64[COUNTERS]; it never decreases."""
-        with self._changing:
-            total = self._retired.copy()
-            for node in self.nodes:
-                for worker in node.workers:
-                    total += worker.counters
-            return total
+        total: NDArray[np.uint64] = np.sum(self._counters, axis=0, dtype=np.uint64)
+        return total
 
     def stop(self) -> None:
         """End the threads; requests that nobody has read yet stay with the kernel."""
@@ -169,8 +161,8 @@ class Workers:
                     worker.ended.wait(0.01)
                 worker.joinable.set()
                 worker.thread.join()
-                self._retired += worker.counters
             node.workers = []
+        self._counters = (self.counters(),)
         self._stop[0] = 0
 
     def retune(self, workers_per_node: int | None, cache_bytes: int | None) -> None:
@@ -187,7 +179,7 @@ class Workers:
             raise ValueError(f"workers_per_node {workers_per_node}: must be 1 to {MAX_WORKERS}")
         caches = None
         if cache_bytes is not None:
-            check_cache(cache_bytes)
+            check_cache(cache_bytes, len(self.nodes))
             caches = [new_cache(cache_bytes) for _ in self.nodes]
         with self._changing:
             self._end_threads()
@@ -234,10 +226,11 @@ class Workers:
         worker = Worker(name)
         cpus = node.node.cpus if pin else ()
         worker.thread = threading.Thread(
-            target=self._run, args=(worker, node.cache, cpus, Scratch()), name=name, daemon=True
+            target=self._run, args=(worker, node.cache, cpus, new_scratch()), name=name, daemon=True
         )
         worker.thread.start()
-        node.workers.append(worker)
+        self._counters = (*self._counters, worker.counters)
+        node.workers = [*node.workers, worker]
 
     def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
         try:
@@ -274,24 +267,23 @@ class Workers:
 
     def _serve(self, worker: Worker, cache: Cache, scratch: Scratch) -> int:
         return int(
-            requests.serve(
+            serve(
                 self._fuse,
                 self._control,
                 self._stop,
                 np.uint64(self._open_flags),
                 self._entry,
-                self._contents.hints,
-                self._contents.rows,
+                self._rows.hints,
+                self._rows.table,
                 cache,
-                scratch.bytes,
-                scratch.words,
+                scratch,
                 worker.counters,
             )
         )
 
     def _fail_request(self, worker: Worker) -> None:
         """End the request that a worker left unanswered, so that its client does not hang."""
-        unique = int(worker.counters[requests.BUSY_WITH])
+        unique = int(worker.counters[counts.BUSY_WITH])
         if unique:
             try:
                 os.write(self._fuse, error_reply(unique, errno.EIO))
@@ -311,7 +303,12 @@ def _wake_without_preempting(name: str) -> None:
         log.info("%s: usual scheduling: %s", name, error.strerror)
 
 
-def check_cache(size: int) -> None:
-    """Raise ValueError if a cache of ``size`` bytes cannot be."""
+def check_cache(size: int, nodes: int) -> None:
+    """Raise ValueError if there cannot be a cache of ``size`` bytes on each of so many nodes."""
     if not 0 <= size <= 1 << 44:
         raise ValueError(f"cache_bytes {size}: must be 0 to 16 TiB")
+    memory = psutil.virtual_memory().total
+    if size * nodes > memory:
+        raise ValueError(
+            f"cache_bytes {size} on {nodes} node(s): must fit into the machine's {memory} bytes"
+        )

@@ -3,14 +3,14 @@
 import re
 
 from dgenfs.content.layout import MAX_UNIT, MIN_UNIT
-from dgenfs.names.spec import (
+from dgenfs.names.grammar import (
     MAX_COMPRESS_MILLI,
     MAX_DEDUP_MILLI,
     MAX_SEED,
-    Spec,
     SpecError,
     format_ratio,
 )
+from dgenfs.names.spec import Spec
 
 _TREE = re.compile(r"[0-9]{1,10}x", re.IGNORECASE)
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtpe]?i?b?)(?:ytes?)?", re.IGNORECASE)

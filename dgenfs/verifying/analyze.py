@@ -1,24 +1,21 @@
 """Measured dedup and compression ratios of any files, by libraries that know nothing of ours."""
 
-import importlib
 import os
 import stat
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dgenfs.verifying.codecs import codecs, library
 
 DEDUP_CHUNKS = (512, 4 << 10, 128 << 10, 1 << 20, 4 << 20)  # bytes
 COMPRESS_CHUNKS = (4 << 10, 128 << 10, 1 << 20)  # bytes
 READ = max(DEDUP_CHUNKS)  # bytes; each chunk size divides it
 SAMPLE = 64 << 20  # bytes that are compressed, in reads spread evenly over all files
 MERGE = 1 << 20  # hashes collected before they are sorted into the distinct ones
-ZSTD_LEVEL = 3
-DEFLATE_LEVEL = 6
 
 Progress = Callable[[int], None]
 
@@ -76,10 +73,6 @@ class Analysis:
     compress: list[CompressRatio]
 
 
-class MissingLibraryError(ImportError):
-    """A library of the ``analyze`` extra is not installed."""
-
-
 def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
     """Yield files, and all files below directories, with their sizes in bytes.
 
@@ -116,10 +109,10 @@ def analyze(files: Sequence[tuple[Path, int]], progress: Progress | None = None)
         MissingLibraryError: the ``analyze`` extra is not installed.
         OSError: a file cannot be read.
     """
-    codecs = _codecs()
+    coders = codecs()
     size = sum(length for _, length in files)
     dedup = {chunk: _DedupCount(chunk) for chunk in DEDUP_CHUNKS}
-    compressed = {(codec, chunk): 0 for codec in codecs for chunk in COMPRESS_CHUNKS}
+    compressed = {(codec, chunk): 0 for codec in coders for chunk in COMPRESS_CHUNKS}
     sampled = 0
     seen = 0
     for block in _blocks(files):
@@ -129,7 +122,7 @@ def analyze(files: Sequence[tuple[Path, int]], progress: Progress | None = None)
         if sampled * size <= SAMPLE * seen or size <= SAMPLE:
             sampled += len(block)
             for (codec, chunk), total in compressed.items():
-                compressed[codec, chunk] = total + _compressed_size(codecs[codec], chunk, block)
+                compressed[codec, chunk] = total + _compressed_size(coders[codec], chunk, block)
         seen += len(block)
         if progress is not None:
             progress(len(block))
@@ -149,7 +142,7 @@ class _DedupCount:
     """The chunks of one size seen so far: 8 bytes for each distinct one."""
 
     def __init__(self, chunk: int) -> None:
-        self._hash = _library("xxhash").xxh3_64_intdigest
+        self._hash = library("xxhash").xxh3_64_intdigest
         self._chunk = chunk
         self._chunks = 0
         self._bytes = 0
@@ -190,25 +183,6 @@ class _DedupCount:
             zero=self._zero,
             ratio=self._bytes / distinct_bytes if distinct_bytes else 1.0,
         )
-
-
-def _codecs() -> dict[str, Callable[[memoryview], bytes]]:
-    lz4 = _library("lz4.block")
-    zstd = _library("zstandard").ZstdCompressor(level=ZSTD_LEVEL)
-    return {
-        "lz4": lambda data: lz4.compress(data, store_size=False),
-        f"zstd -{ZSTD_LEVEL}": zstd.compress,
-        f"deflate -{DEFLATE_LEVEL}": lambda data: zlib.compress(data, DEFLATE_LEVEL, -15),
-    }
-
-
-def _library(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"analyze needs {name}, which is not installed: pip install 'dgenfs[analyze]'"
-        ) from error
 
 
 def _compressed_size(codec: Callable[[memoryview], bytes], chunk: int, block: memoryview) -> int:

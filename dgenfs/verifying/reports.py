@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from dgenfs.content.layout import SECTOR
+from dgenfs.kernels.row import SECTOR
 
 MAX_EXTENTS = 10_000  # kept of one file; the totals count all
 MAX_TREE_EXTENTS = 100_000  # kept of all files of a tree: some 20 MB

@@ -1,54 +1,23 @@
-"""Verification: what is wrong in a copy, where, and where the wrong bytes belong."""
+"""Verification: files, devices and trees compared with what their names say."""
 
-import errno
-import fcntl
 import logging
-import mmap
-import os
-import stat
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dgenfs.content.layout import SECTOR, Layout
-from dgenfs.kernels import damage
-from dgenfs.kernels.compare import compare
 from dgenfs.machine import topology
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
+from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, rows_of
+from dgenfs.verifying.reading import NotAFileError, is_directory, opened
 from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
 
-CHUNK = 4 << 20  # bytes of one read
 MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
-BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
-# Of read(2): what is wrong with the call, not with the storage, whose errors are many: EIO, EBADMSG
-# and ENODATA of media, EILSEQ and EUCLEAN of checksums, ETIMEDOUT, ENOLINK and ESTALE of networks.
-OUR_ERRORS = (errno.EBADF, errno.EFAULT, errno.EINVAL)
-# Nothing is there any more: in smaller pieces it would be no more readable, at 2,000 calls a chunk.
-GONE = (errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.ESTALE)
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
-
-
-_KINDS = {
-    damage.ZEROS: Kind.ZEROS,
-    damage.MISPLACED: Kind.MISPLACED,
-    damage.OTHER_SEED: Kind.OTHER_SEED,
-    damage.BIT_FLIPS: Kind.BIT_FLIPS,
-    damage.UNKNOWN: Kind.UNKNOWN,
-}
-
-
-class NotAFileError(ValueError):
-    """A path is neither a regular file nor a block device."""
 
 
 class Verifier:
@@ -73,7 +42,9 @@ class Verifier:
         self._direct = direct
         self._threads = threads or max(MIN_THREADS, len(topology.detect().cpus))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dgenfs-verify")
-        self._buffers = threading.local()
+        self._buffers = Buffers()
+        # A tree's files are all of one layout.
+        self._rows = lru_cache(maxsize=8)(lambda layout: rows_of(layout, self._seeds))
 
     def close(self) -> None:
         """End the threads."""
@@ -101,15 +72,13 @@ class Verifier:
             ValueError: it cannot be read around the page cache and must be.
             OSError: it cannot be opened; what cannot be read of it is damage.
         """
-        with _open(path, direct=self._direct) as (descriptor, around_cache):
-            device = stat.S_ISBLK(os.fstat(descriptor).st_mode)
-            size = os.lseek(descriptor, 0, os.SEEK_END)
-            report = FileReport(path, spec.name, file, spec.size, size)
-            log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, spec.name, around_cache)
-            comparison = _Comparison(
-                descriptor, spec.layout, file, self._seeds, around_cache, self._buffers
-            )
-            compared = min(size, spec.size)
+        view = spec.view(file)
+        with opened(path, direct=self._direct) as source:
+            size = source.size
+            report = FileReport(path, spec.name, file, view.size, size)
+            log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, spec, source.around_cache)
+            comparison = Comparison(source, view, self._seeds, self._rows, self._buffers)
+            compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
             found: Iterator[tuple[int, int, list[Extent]]]
             if compared <= CHUNK:
@@ -123,10 +92,10 @@ class Verifier:
                     report.add(extent)
                 if progress is not None:
                     progress(length)
-        if size < spec.size:
-            report.add(Extent(size, spec.size, Kind.MISSING, spec.size - size))
-        if size > spec.size and not device:
-            report.add(Extent(spec.size, size, Kind.EXCESS, size - spec.size))
+        if size < view.size:
+            report.add(Extent(size, view.size, Kind.MISSING, view.size - size))
+        if size > view.size and not source.is_device:
+            report.add(Extent(view.size, size, Kind.EXCESS, size - view.size))
         return report
 
     def verify_tree(self, path: Path, spec: Spec, progress: Progress | None = None) -> TreeReport:
@@ -184,164 +153,6 @@ class Verifier:
             if progress is not None:
                 progress(spec.size)
             yield found
-
-
-class _Comparison:
-    """One open file and the content it should have; used by several threads."""
-
-    def __init__(
-        self,
-        descriptor: int,
-        layout: Layout,
-        file: int,
-        seeds: Sequence[int],
-        around_cache: bool,
-        buffers: threading.local,
-    ) -> None:
-        self._descriptor = descriptor
-        self._layout = layout
-        self._file = file
-        self._seeds = seeds
-        self._around_cache = around_cache
-        self._buffers = buffers
-        keys = [layout.key, *(layout.key_of_seed(seed) for seed in seeds)]
-        self._keys = np.array(keys, np.uint64)
-        self._base = layout.file_offset(file)
-
-    def chunk(self, extent: tuple[int, int]) -> tuple[int, int, list[Extent]]:
-        """Return the length, the wrong sectors and the damage of the bytes at (offset, length)."""
-        start, length = extent
-        wrong_sectors = 0
-        extents: list[Extent] = []
-        for at, found in self._read(start, length):
-            if isinstance(found, int):
-                extents.append(Extent(at, at + found, Kind.UNREADABLE, found))
-                continue
-            offset = np.uint64((self._base + at) % self._layout.period)
-            period = np.uint64(self._layout.period)
-            c_milli = np.uint64(self._layout.compress_milli)
-            first, _, wrong = compare(found, offset, self._keys[0], period, c_milli)
-            if first < 0:
-                continue
-            wrong_sectors += int(wrong)
-            rows = np.empty((found.size // SECTOR + 2, damage.COLUMNS), np.int64)
-            count = damage.find_damage(found, offset, self._keys, period, c_milli, rows)
-            extents.extend(self._extent(at, row) for row in rows[:count].tolist())
-        return length, wrong_sectors, extents
-
-    def _extent(self, at: int, row: list[int]) -> Extent:
-        kind = _KINDS[row[damage.KIND]]
-        extent = Extent(
-            at + row[damage.START],
-            at + row[damage.END],
-            kind,
-            row[damage.WRONG_BYTES],
-            row[damage.WRONG_BITS],
-        )
-        if kind not in (Kind.MISPLACED, Kind.OTHER_SEED):
-            return extent
-        shift = row[damage.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
-        belongs_in, belongs_at = self._belongs(extent.start, shift)
-        seed = self._seeds[row[damage.KEY] - 1] if kind is Kind.OTHER_SEED else None
-        return replace(extent, belongs_in=belongs_in, belongs_at=belongs_at, seed=seed)
-
-    def _belongs(self, start: int, shift: int) -> tuple[int | None, int | None]:
-        """Return the file and the offset nearest to ``start`` whose content is ``shift`` ahead."""
-        layout = self._layout
-        here = self._file * layout.stride + start
-        nearest = sorted((shift + k * layout.period for k in range(-2, 2)), key=abs)
-        for distance in nearest:
-            file, offset = divmod(here + distance, layout.stride)
-            if 0 <= file < layout.files and offset < layout.size:
-                return file, offset
-        return None, None
-
-    def _read(self, start: int, length: int) -> Iterator[tuple[int, NDArray[np.uint8] | int]]:
-        """Yield pieces of [start, start + length): their bytes, or their length if unreadable."""
-        buffer = getattr(self._buffers, "buffer", None)
-        if buffer is None:
-            # Anonymous memory is aligned to pages, as O_DIRECT wants it.
-            buffer = self._buffers.buffer = mmap.mmap(-1, CHUNK)
-        pieces = [(start, length)]
-        while pieces:
-            at, wanted = pieces.pop()
-            try:
-                got = self._read_into(buffer, at, wanted)
-            except OSError as error:
-                if error.errno in OUR_ERRORS:
-                    raise
-                if wanted <= BLOCK or error.errno in GONE:
-                    log.warning("offset %d, %d bytes: %s", at, wanted, error.strerror)
-                    yield at, wanted
-                else:
-                    half = (wanted // 2 + BLOCK - 1) & -BLOCK
-                    pieces += [(at + half, wanted - half), (at, half)]
-                continue
-            if got:
-                yield at, np.frombuffer(buffer, np.uint8, got)
-            if got < wanted:
-                # The file became shorter while it was read.
-                yield at + got, wanted - got
-
-    def _read_into(self, buffer: mmap.mmap, at: int, wanted: int) -> int:
-        got = 0
-        while got < wanted:
-            # A whole block past the end: O_DIRECT takes no odd length.
-            end = -(-wanted // BLOCK) * BLOCK if self._around_cache else wanted
-            with memoryview(buffer) as view, view[got:end] as rest:
-                count = os.preadv(self._descriptor, [rest], at + got)
-            if count == 0:
-                break
-            got += count
-            if self._around_cache and got % BLOCK:
-                break
-        return min(got, wanted)
-
-
-@contextmanager
-def _open(path: Path, *, direct: bool) -> Iterator[tuple[int, bool]]:
-    """Open a file for reading; yield its descriptor and whether it goes around the page cache."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
-    descriptor = os.open(path, flags)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
-            raise NotAFileError(f"{path}: is neither a regular file nor a block device")
-        around_cache = _reads_directly(descriptor, path)
-        if direct and not around_cache:
-            raise ValueError(f"{path}: its file system has no O_DIRECT; leave out --direct")
-        if not around_cache:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        yield descriptor, around_cache
-    finally:
-        os.close(descriptor)
-
-
-def _reads_directly(descriptor: int, path: Path) -> bool:
-    """Set O_DIRECT (fcntl(2), F_SETFL) and return whether a read takes it."""
-    plain = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, plain | os.O_DIRECT)
-        with mmap.mmap(-1, BLOCK) as block:
-            os.preadv(descriptor, [block], 0)
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            log.debug("%s: no O_DIRECT here, reading through the page cache", path)
-            fcntl.fcntl(descriptor, fcntl.F_SETFL, plain)
-            return False
-        # An unreadable first block is damage, found when it is compared.
-    return True
-
-
-def is_directory(path: Path) -> bool:
-    """Return whether ``path`` is a directory; OSError if that cannot be told.
-
-    Path.is_dir takes some errors of storage for "no", others not, depending on Python's version.
-    """
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
 
 
 def _others(path: Path, spec: Spec, directory: str = "") -> Iterator[str | Unreadable]:

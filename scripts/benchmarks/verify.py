@@ -9,7 +9,7 @@ from benchmarks import memory
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Suite, Target, Timings
 from dgenfs import Spec
-from dgenfs.api.publishing import Range, write_file
+from dgenfs.api.publishing import write_file
 from dgenfs.verifying.verifier import Verifier
 
 NAMES = ("4G_d1_c1", "4G_d4_c2")
@@ -33,7 +33,7 @@ def _targets(timings: Timings) -> Iterator[Target]:
 def _cases(folder: Path, name: str, verifier: Verifier) -> Iterator[Case]:
     spec = Spec.parse(name)
     path = folder / name
-    write_file(Range(spec, 0, 0, spec.size), path, lambda _: None)
+    write_file(spec.view(0), path, lambda _: None)
 
     def check() -> None:
         if not verifier.verify_file(path, spec).identical:

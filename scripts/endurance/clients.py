@@ -22,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.kernels.compare import compare
-from dgenfs.names.spec import Spec, find_file
+from dgenfs.kernels.fill import content_offset
+from dgenfs.names.catalog import find_file
+from dgenfs.names.spec import Spec
 
 WRONG = 3
 LISTED = ("1G_d1_c1.bin", "1T_d2_c1.5.bin", "10M_d2.5_c3_s42.bin", "4M+1_d1_c1.5.bin", "1.bin")
@@ -50,18 +52,17 @@ class Expected:
 
     def __init__(self, name: str) -> None:
         """Expect what ``name`` says."""
-        spec, file = find_file(PurePath(name))
-        layout = spec.layout
+        found = find_file(PurePath(name))
+        layout = found.spec.layout
         self.name = name
         self.size = layout.size
-        self._period = layout.period
-        self._base = layout.file_offset(file)
-        self._numbers = np.array([layout.key, layout.period, layout.compress_milli], np.uint64)
+        self._row = layout.row
+        self._start = found.number * layout.size
 
     def check(self, data: NDArray[np.uint8], offset: int) -> int:
         """Return the length of ``data``, read at ``offset``; WrongError if a byte is wrong."""
-        start = np.uint64((self._base + offset) % self._period)
-        first, count, _ = compare(data, start, *self._numbers)
+        start = content_offset(np.uint64(self._start + offset), self._row)
+        first, count, _ = compare(data, np.uint64(start), self._row)
         if first >= 0:
             raise WrongError(f"{self.name}: {count} wrong bytes from {offset + first} on")
         return data.size

@@ -16,13 +16,13 @@ from typing import Any
 import pyfuse3
 
 from dgenfs.cli.main import main
-from dgenfs.kernels import requests
+from dgenfs.kernels.counters import BUSY_WITH
+from dgenfs.kernels.fuse import Opcode
 from dgenfs.machine import topology
 from dgenfs.machine.topology import Node, Topology
-from dgenfs.mount import forgetting, namespace
-from dgenfs.mount.namespace import Namespace
+from dgenfs.mount import forgetting, operations, workers
+from dgenfs.mount.inodes import Inodes
 from dgenfs.mount.operations import Operations
-from dgenfs.mount.protocol import Opcode
 from dgenfs.mount.python_plane import Reader
 
 BAD_OFFSET = 123_456  # of a read that fails
@@ -39,9 +39,9 @@ EXCEPTIONS: dict[str, Callable[[], Exception]] = {
 
 def handlers() -> None:
     """Handlers that raise: lookup of EXCEPTIONS, all of extended attributes, read at BAD_OFFSET."""
-    lookup, read = Namespace.lookup, Reader.read
+    lookup, read = Inodes.lookup, Reader.read
 
-    def failing_lookup(self: Namespace, parent: int, name: bytes) -> int | None:
+    def failing_lookup(self: Inodes, parent: int, name: bytes) -> int | None:
         extension = name.decode().rpartition(".")[2]
         if extension in EXCEPTIONS:
             raise EXCEPTIONS[extension]()
@@ -55,19 +55,19 @@ def handlers() -> None:
             raise RuntimeError("built-in fault")
         return read(self, row, file, offset, size)
 
-    Namespace.lookup = failing_lookup  # type: ignore[method-assign]
+    Inodes.lookup = failing_lookup  # type: ignore[method-assign]
     Operations._xattrs = failing_xattrs  # type: ignore[assignment, method-assign]
-    Reader.read = failing_read  # type: ignore[assignment, method-assign]
+    Reader.read = failing_read  # type: ignore[method-assign]
 
 
 def forget() -> None:
     """Names are forgotten at once, and that raises."""
 
-    def failing_forget(_self: Namespace, inode: int, _lookups: int) -> None:
+    def failing_forget(_self: Inodes, inode: int, _lookups: int) -> None:
         raise RuntimeError(f"built-in fault of {inode}")
 
-    namespace.KEPT = 0
-    Namespace.forget = failing_forget  # type: ignore[assignment, method-assign]
+    operations.KEPT = 0  # type: ignore[attr-defined]
+    Inodes.forget = failing_forget  # type: ignore[assignment, method-assign]
 
 
 def unprivileged() -> None:
@@ -76,7 +76,7 @@ def unprivileged() -> None:
     def failing_reconfigure(mountpoint: Path) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), mountpoint)
 
-    forgetting._reconfigure = failing_reconfigure
+    forgetting.reconfigure_mount = failing_reconfigure  # type: ignore[attr-defined]
 
 
 def listing() -> None:
@@ -90,7 +90,7 @@ def listing() -> None:
 
 def worker(how: str) -> None:
     """Each worker fails at its first read at BAD_OFFSET; until then the control plane reads."""
-    serve = requests.serve
+    serve = workers.serve  # type: ignore[attr-defined]
     tried = set()
 
     def failing_serve(*arguments: Any) -> int:
@@ -105,13 +105,13 @@ def worker(how: str) -> None:
                 return error.errno or errno.EIO
             opcode, unique = struct.unpack_from("<IQ", request, 4)
             if opcode == Opcode.READ and struct.unpack_from("<Q", request, 48)[0] == BAD_OFFSET:
-                counters[requests.BUSY_WITH] = unique
+                counters[BUSY_WITH] = unique
                 if how == "raises":
                     raise RuntimeError("built-in fault")
                 return errno.EBADF
             os.write(control, request)
 
-    requests.serve = failing_serve
+    workers.serve = failing_serve  # type: ignore[attr-defined]
 
 
 def nodes() -> None:

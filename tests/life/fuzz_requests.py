@@ -1,4 +1,4 @@
-"""The compiled request loop on a socket in place of /dev/fuse, under random and malformed requests.
+"""The compiled request loop on a socket in place of /dev/fuse, under random and malformed counters.
 
 Every answer is compared with what a model in plain Python expects, and content with the oracle. The
 loop's memory lies between pages that may not be touched. A crash is the crash of this process:
@@ -27,8 +27,11 @@ import numpy as np
 import oracle
 from numpy.typing import NDArray
 
-from dgenfs.kernels import cache, reads, requests
-from dgenfs.mount.namespace import ROOT, Namespace
+from dgenfs.kernels import cache, counters, fuse, ids
+from dgenfs.kernels.fuse import Opcode
+from dgenfs.kernels.scratch import SCRATCH_BYTES, scratch_of
+from dgenfs.kernels.serve import serve
+from dgenfs.mount.inodes import ROOT, Inodes
 
 LISTINGS = (b"\x1c\0\0\0", b"\x2c\0\0\0")  # opcodes READDIR and READDIRPLUS
 LISTING_BYTES = 131072  # most that one may ask for
@@ -106,45 +109,43 @@ class Expected:
 class Loop:
     """Workers as the mount starts them, with sockets at both ends."""
 
-    def __init__(self, namespace: Namespace, workers: int) -> None:
+    def __init__(self, inodes: Inodes, workers: int) -> None:
         self.kernel, self._fuse = pair()
         self.control, self._control = pair()
         self._stop = np.zeros(1, np.int64)
-        self.entry = np.random.default_rng(1).integers(1, 2**63, requests.ENTRY_WORDS, np.uint64)
+        self.entry = np.random.default_rng(1).integers(1, 2**63, fuse.ENTRY_WORDS, np.uint64)
         self.cache = cache.new_cache(CACHE_BYTES)
         data = guarded(self.cache.data.size, np.uint8)
         self.cache = self.cache._replace(data=data)
-        self._contents = namespace.contents
-        for attribute in ("rows", "hints"):
-            before = getattr(self._contents, attribute)
+        self._rows = inodes.rows
+        for attribute in ("table", "hints"):
+            before = getattr(self._rows, attribute)
             within = guarded(before.size, before.dtype.type).reshape(before.shape)
             used = np.flatnonzero(before.reshape(len(before), -1).any(axis=1))
             within[used] = before[used]
-            setattr(self._contents, attribute, within)
-        self.counters = [guarded(requests.COUNTERS, np.uint64) for _ in range(workers)]
+            setattr(self._rows, attribute, within)
+        self.counters = [guarded(counters.COUNTERS, np.uint64) for _ in range(workers)]
         self.ends: list[object] = []
         self._threads = [
-            threading.Thread(target=self._run, args=(counters,), daemon=True)
-            for counters in self.counters
+            threading.Thread(target=self._run, args=(own,), daemon=True) for own in self.counters
         ]
         for thread in self._threads:
             thread.start()
 
-    def _run(self, counters: NDArray[np.uint64]) -> None:
-        scratch = guarded(reads.SCRATCH, np.uint8)
+    def _run(self, own: NDArray[np.uint64]) -> None:
+        scratch = scratch_of(guarded(SCRATCH_BYTES, np.uint8))
         try:
-            end: object = requests.serve(
+            end: object = serve(
                 self._fuse.fileno(),
                 self._control.fileno(),
                 self._stop,
                 np.uint64(OPEN_FLAGS),
                 self.entry,
-                self._contents.hints,
-                self._contents.rows,
+                self._rows.hints,
+                self._rows.table,
                 self.cache,
                 scratch,
-                scratch.view(np.uint64),
-                counters,
+                own,
             )
         except Exception as error:
             end = error
@@ -207,12 +208,12 @@ class Fuzzer:
     def __init__(self, seed: int, workers: int) -> None:
         self._random = random.Random(seed)
         names = (*PLAIN_NAMES, *HUGE_NAMES, *TREES)
-        self._namespace = Namespace(names)
-        self.loop = Loop(self._namespace, workers)
+        self._inodes = Inodes(names)
+        self.loop = Loop(self._inodes, workers)
         self._names: list[Name] = []
         self._brief: list[Name] = []
         self._contents: dict[int, Name] = {}  # by the bits of a handle that are not the file's
-        self._stale = [requests.TAGS << requests.ROW_BITS]  # such bits of names that were forgotten
+        self._stale = [ids.TAGS << ids.ROW_BITS]  # such bits of names that were forgotten
         self._files: list[tuple[int, Name, int]] = []  # handles
         self.answered: Counter[str] = Counter()
         self.unsure = 0
@@ -231,7 +232,7 @@ class Fuzzer:
         self._names += map(self._know, names)
 
     def _know(self, text: str) -> Name:
-        inode = self._namespace.lookup(ROOT, text.encode())
+        inode = self._inodes.lookup(ROOT, text.encode())
         assert inode is not None
         content = oracle.parse(text)
         small = not content.tree and content.size < 1 << 24
@@ -252,9 +253,9 @@ class Fuzzer:
             length, error, _, fh, flags, backing = struct.unpack("<IiQQIi", reply)
             if (length, error, flags, backing) != (32, 0, OPEN_FLAGS, 0):
                 raise Wrong(f"OPEN answered with {reply.hex()}")
-            if fh & ((1 << requests.FILE_BITS) - 1) != file or fh >= requests.CONTROL:
+            if fh & ((1 << ids.FILE_BITS) - 1) != file or fh >= ids.CONTROL:
                 raise Wrong(f"OPEN of file {file} of {name.text} gave {fh:#x}")
-            if self._contents.setdefault(fh >> requests.FILE_BITS, name) is not name:
+            if self._contents.setdefault(fh >> ids.FILE_BITS, name) is not name:
                 raise Wrong(f"{name.text} has the handle of another name, {fh:#x}")
             if len(self._files) == OPEN_FILES:
                 self._files.pop(self._random.randrange(OPEN_FILES))
@@ -265,7 +266,7 @@ class Fuzzer:
         flags = self._random.choice((0, 0o100000, 0o2100000))
         body = struct.pack("<II", flags, self._random.getrandbits(32)) + self._junk(3)
         inode = name.inode + (file + 1 if name.content.tree else 0)
-        return self._message(requests.OPEN, unique, inode, body)
+        return self._message(Opcode.OPEN, unique, inode, body)
 
     # Requests. Each maker returns a message and notes in `expected` what must come of it.
 
@@ -331,7 +332,7 @@ class Fuzzer:
         body = self._read_body(fh, offset, size) + (self._junk(40) if size % 50 == 0 else b"")
         self.answered["READ"] += 1
         self.answered["bytes"] += max(0, min(size, name.content.size - offset))
-        return self._message(requests.READ, unique, name.inode, body)
+        return self._message(Opcode.READ, unique, name.inode, body)
 
     def _bad_read(self, expected: Expected) -> bytes:
         r = self._random
@@ -346,21 +347,21 @@ class Fuzzer:
         elif kind == 2:
             fh ^= 1 << r.randrange(63)
         elif kind == 3:
-            fh = r.choice(self._stale) << requests.FILE_BITS | r.choice((0, 1, 2**30 - 1))
+            fh = r.choice(self._stale) << ids.FILE_BITS | r.choice((0, 1, 2**30 - 1))
         elif kind == 4:
-            fh |= requests.CONTROL
+            fh |= ids.CONTROL
         body = self._read_body(fh, self._offset(1 << 40), size)
         if kind == 5:
             body = body[: r.randrange(40)]
-        message = self._message(requests.READ, unique, r.getrandbits(64), body)
-        if len(body) >= 40 and fh >= requests.CONTROL:
+        message = self._message(Opcode.READ, unique, r.getrandbits(64), body)
+        if len(body) >= 40 and fh >= ids.CONTROL:
             return self._forward(expected, message)
         self.answered["READ"] += 1
         if len(body) < 40:
             expected.replies[unique] = error_of(errno.EINVAL)
         else:
-            name = self._contents.get(fh >> requests.FILE_BITS)
-            file = fh & ((1 << requests.FILE_BITS) - 1)
+            name = self._contents.get(fh >> ids.FILE_BITS)
+            file = fh & ((1 << ids.FILE_BITS) - 1)
             if name is None or file >= name.content.files:
                 expected.replies[unique] = error_of(errno.EBADF)
             elif size > MAX_READ:
@@ -381,7 +382,7 @@ class Fuzzer:
         if r.random() < 0.6:
             return self._open_file(expected, name, file)
         flags, inode = 0, name.inode + (file + 1 if name.content.tree else 0)
-        past = (0, name.content.files + 1, requests.DIRECTORIES, requests.WITHIN)
+        past = (0, name.content.files + 1, ids.DIRECTORIES, ids.WITHIN)
         kind = r.randrange(4)
         if kind == 0:
             flags = r.choice((1, 2, 3, 0o1000)) | r.getrandbits(32)
@@ -392,7 +393,7 @@ class Fuzzer:
         body = struct.pack("<II", flags, r.getrandbits(32))
         if kind == 3:
             body = body[: r.randrange(8)]
-        message = self._message(requests.OPEN, self._unique(expected), inode, body)
+        message = self._message(Opcode.OPEN, self._unique(expected), inode, body)
         return self._forward(expected, message)
 
     def _lookup(self, expected: Expected) -> bytes:
@@ -402,11 +403,11 @@ class Fuzzer:
         unique = self._unique(expected)
         if not content.tree:
             node = r.choice((name.inode, ROOT))
-            message = self._message(requests.LOOKUP, unique, node, name.text.encode() + b"\0")
+            message = self._message(Opcode.LOOKUP, unique, node, name.text.encode() + b"\0")
             return self._forward(expected, message)
         file = r.choice((0, content.files - 1, r.randrange(content.files)))
         folder, _, text = oracle.tree_path(content, file).rpartition("/")
-        node = name.inode + (requests.DIRECTORIES + int(folder) if folder else 0)
+        node = name.inode + (ids.DIRECTORIES + int(folder) if folder else 0)
         body = text.encode() + b"\0"
         good = True
         if r.random() < 0.5:
@@ -427,16 +428,16 @@ class Fuzzer:
                 node = r.getrandbits(64)
             node %= 1 << 64
             good = self._is_file(node, body)
-        message = self._message(requests.LOOKUP, unique, node, body)
+        message = self._message(Opcode.LOOKUP, unique, node, body)
         if not good:
             return self._forward(expected, message)
-        root = node & ~requests.WITHIN
+        root = node & ~ids.WITHIN
         name = next(known for known in self._names if known.inode == root)
         size = name.content.size
         entry = self.loop.entry.copy()
         inode = root + int(body.partition(b".")[0]) + 1
-        entry[requests.ENTRY_NODEID] = entry[requests.ENTRY_INO] = inode
-        entry[requests.ENTRY_SIZE], entry[requests.ENTRY_BLOCKS] = size, -(-size // 512)
+        entry[fuse.ENTRY_NODEID] = entry[fuse.ENTRY_INO] = inode
+        entry[fuse.ENTRY_SIZE], entry[fuse.ENTRY_BLOCKS] = size, -(-size // 512)
         expected.replies[unique] = data_of(entry.tobytes())
         self.answered["LOOKUP"] += 1
         return message
@@ -444,7 +445,7 @@ class Fuzzer:
     def _is_file(self, node: int, body: bytes) -> bool:
         """Whether a directory has a file of the name in a LOOKUP."""
         for name in self._names:
-            if name.content.tree and node & ~requests.WITHIN == name.inode:
+            if name.content.tree and node & ~ids.WITHIN == name.inode:
                 digits = body.partition(b".")[0]
                 # Not isdigit(), which takes other digits too.
                 if not digits or set(digits) - set(b"0123456789") or len(digits) > 12:
@@ -453,8 +454,8 @@ class Fuzzer:
                     return False
                 path = oracle.tree_path(name.content, int(digits))
                 folder, _, text = path.rpartition("/")
-                within = requests.DIRECTORIES + int(folder) if folder else 0
-                return node & requests.WITHIN == within and body == text.encode() + b"\0"
+                within = ids.DIRECTORIES + int(folder) if folder else 0
+                return node & ids.WITHIN == within and body == text.encode() + b"\0"
         return False
 
     def _getxattr(self, expected: Expected) -> bytes:
@@ -466,7 +467,7 @@ class Fuzzer:
         if r.random() < 0.2:
             body = body[: r.randrange(len(body))]
         unique = self._unique(expected)
-        message = self._message(requests.GETXATTR, unique, r.getrandbits(64), body)
+        message = self._message(Opcode.GETXATTR, unique, r.getrandbits(64), body)
         if len(body) <= 8 or body[8:13] == b"user.":
             return self._forward(expected, message)
         if len(body) < 13:
@@ -483,8 +484,8 @@ class Fuzzer:
         fh = r.getrandbits(64) >> r.choice((0, 1, 30))
         body = (struct.pack("<Q", fh) + r.randbytes(16))[: r.choice((24, 24, 24, 8, 7, 0))]
         unique = self._unique(expected)
-        message = self._message(requests.RELEASE, unique, r.getrandbits(64), body)
-        if len(body) < 8 or fh >= requests.CONTROL:
+        message = self._message(Opcode.RELEASE, unique, r.getrandbits(64), body)
+        if len(body) < 8 or fh >= ids.CONTROL:
             return self._forward(expected, message)
         expected.replies[unique] = error_of(0)
         self.answered["RELEASE"] += 1
@@ -494,11 +495,11 @@ class Fuzzer:
         unique = self._unique(expected)
         expected.replies[unique] = error_of(errno.ENOSYS)
         self.answered["FLUSH"] += 1
-        return self._message(requests.FLUSH, unique, self._random.getrandbits(64), self._junk(24))
+        return self._message(Opcode.FLUSH, unique, self._random.getrandbits(64), self._junk(24))
 
     def _interrupt(self, expected: Expected) -> bytes:
         self.answered["INTERRUPT"] += 1
-        return self._message(requests.INTERRUPT, self._unique(expected), 0, self._junk(8))
+        return self._message(Opcode.INTERRUPT, self._unique(expected), 0, self._junk(8))
 
     def _short(self, _expected: Expected) -> bytes:
         """Less than a header: passed over."""
@@ -509,13 +510,13 @@ class Fuzzer:
         r = self._random
         opcode = r.choice(OPCODES) if r.random() < 0.9 else r.getrandbits(32)
         own = (
-            requests.LOOKUP,
-            requests.OPEN,
-            requests.READ,
-            requests.RELEASE,
-            requests.GETXATTR,
-            requests.FLUSH,
-            requests.INTERRUPT,
+            Opcode.LOOKUP,
+            Opcode.OPEN,
+            Opcode.READ,
+            Opcode.RELEASE,
+            Opcode.GETXATTR,
+            Opcode.FLUSH,
+            Opcode.INTERRUPT,
         )
         if opcode in own:
             opcode = 3
@@ -599,7 +600,7 @@ class Fuzzer:
     def _change_names(self) -> None:
         """Forget some names, whose handles are then stale, and look others up in their rows."""
         for name in self._brief:
-            self._namespace.forget(name.inode, 1)
+            self._inodes.forget(name.inode, 1)
         gone = {bits for bits, name in self._contents.items() if name in self._brief}
         self._stale = (self._stale + sorted(gone))[-50:]
         for bits in gone:
@@ -620,19 +621,19 @@ class Fuzzer:
             raise Wrong(f"workers ended with {self.loop.ends}")
         total = np.sum(self.loop.counters, axis=0).tolist()
         found = {
-            name: total[requests.REQUESTS + getattr(requests, name)]
+            name: total[counters.REQUESTS + Opcode[name]]
             for name in ("LOOKUP", "OPEN", "READ", "RELEASE", "GETXATTR", "FLUSH", "INTERRUPT")
         }
-        found["bytes"], found["errors"] = total[requests.BYTES], total[requests.ERRORS]
+        found["bytes"], found["errors"] = total[counters.BYTES], total[counters.ERRORS]
         slack = found["GETXATTR"] - self.answered["GETXATTR"]
         if not 0 <= slack <= self.unsure:
             raise Wrong(f"{slack} of {self.unsure} GETXATTR")
         found["GETXATTR"] -= slack
         if found != {name: self.answered[name] for name in found}:
             raise Wrong(f"counted {found}, sent {dict(self.answered)}")
-        latencies = sum(total[requests.LATENCY : requests.LATENCY + requests.LATENCIES])
-        if (latencies, total[requests.REFUSED], total[requests.BUSY_WITH]) != (found["READ"], 0, 0):
-            raise Wrong(f"{latencies} latencies, {total[requests.REFUSED]} replies refused")
+        latencies = sum(total[counters.LATENCY : counters.LATENCY + counters.LATENCIES])
+        if (latencies, total[counters.REFUSED], total[counters.BUSY_WITH]) != (found["READ"], 0, 0):
+            raise Wrong(f"{latencies} latencies, {total[counters.REFUSED]} replies refused")
         if self.loop.cache.slots[:, cache.PINS].any():
             raise Wrong("blocks are still in use")
 

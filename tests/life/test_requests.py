@@ -4,8 +4,9 @@ import struct
 import sys
 from pathlib import Path
 
-from dgenfs.kernels import requests
-from dgenfs.mount.namespace import ROOT, Namespace
+from dgenfs.kernels.counters import BUSY_WITH, REFUSED
+from dgenfs.kernels.fuse import Opcode
+from dgenfs.mount.inodes import ROOT, Inodes
 from life.daemons import environment_of, run
 from life.fuzz_requests import Fuzzer, Loop
 
@@ -31,7 +32,7 @@ def test_random_requests_with_bounds_checked(tmp_path: Path) -> None:
 
 
 def read_request(unique: int, fh: int, offset: int, size: int) -> bytes:
-    header = struct.pack("<IIQQ16x", 80, requests.READ, unique, 0)
+    header = struct.pack("<IIQQ16x", 80, Opcode.READ, unique, 0)
     return header + struct.pack("<QQI20x", fh, offset, size)
 
 
@@ -49,15 +50,15 @@ def test_a_reply_that_is_not_taken_is_an_error() -> None:
     assert loop.kernel.recv(1 << 20) == struct.pack("<IiQ", 16, -errno.EIO, 22)
     loop.kernel.send(read_request(24, fh, 5, 1000))
     assert len(loop.kernel.recv(1 << 20)) == 1016
-    assert int(loop.counters[0][requests.REFUSED]) == 1
+    assert int(loop.counters[0][REFUSED]) == 1
     loop.close()
     assert loop.ends == [0]
 
 
 def test_without_a_control_plane_a_worker_ends_and_says_whose_request_is_left() -> None:
-    loop = Loop(Namespace(["1M"]), 1)
+    loop = Loop(Inodes(["1M"]), 1)
     loop.control.close()
     loop.kernel.send(getattr_request(77))
     loop.close()
     assert loop.ends == [errno.EPIPE]
-    assert int(loop.counters[0][requests.BUSY_WITH]) == 77
+    assert int(loop.counters[0][BUSY_WITH]) == 77

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgenfs.mount.protocol import (
+from dgenfs.kernels.fuse import Opcode
+from dgenfs.mount.init_reply import (
     CONGESTION_THRESHOLD,
     MAX_BACKGROUND,
     MAX_PAGES,
     MAX_WRITE,
-    Opcode,
     ProtocolError,
     amend_init,
     error_reply,

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from mounting import eventually
 
-from dgenfs.kernels import requests
+from dgenfs.kernels.counters import BUSY_WITH, REQUESTS
+from dgenfs.kernels.fuse import ENTRY_WORDS, Opcode
+from dgenfs.kernels.ids import CONTROL
 from dgenfs.machine.topology import Node, Topology
-from dgenfs.mount.protocol import Opcode
-from dgenfs.mount.rows import Contents
+from dgenfs.mount.rows import Rows
 from dgenfs.mount.workers import KICK, Workers
 
 UNIQUE = 0x8000_0000_0000_0002
@@ -42,8 +43,8 @@ def started(sockets: list[socket.socket], threads: int) -> Workers:
     _, device, control, _ = sockets
     for end in (device, control):
         end.setblocking(True)
-    workers = Workers(Contents(), Topology((Node(0, (0,), 0),)), threads, 0)
-    entry = np.zeros(requests.ENTRY_WORDS, np.uint64)
+    workers = Workers(Rows(), Topology((Node(0, (0,), 0),)), threads, 0)
+    entry = np.zeros(ENTRY_WORDS, np.uint64)
     workers.connect(device.fileno(), control.fileno(), 0, entry, lambda: None)
     return workers
 
@@ -68,7 +69,7 @@ def test_a_handle_that_is_none(sockets: list[socket.socket]) -> None:
     kernel, *_ = sockets
     workers = started(sockets, 1)
     try:
-        for fh in (0, 1 << 30, requests.CONTROL - 1):
+        for fh in (0, 1 << 30, CONTROL - 1):
             payload = struct.pack("<QQII16x", fh, 0, 4096, 0)
             kernel.send(request(Opcode.READ, UNIQUE, payload))
             assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.EBADF, UNIQUE)
@@ -88,7 +89,7 @@ def test_stopped_with_a_request_that_cannot_be_passed_on(sockets: list[socket.so
     workers = started(sockets, 1)
     kernel.send(request(Opcode.LOOKUP, UNIQUE, b"1G\0"))
     (worker,) = workers.nodes[0].workers
-    eventually(lambda: int(worker.counters[requests.BUSY_WITH]) == UNIQUE)
+    eventually(lambda: int(worker.counters[BUSY_WITH]) == UNIQUE)
     workers.stop()
     assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.EIO, UNIQUE)
 
@@ -103,7 +104,7 @@ def test_stopped_and_started_again(sockets: list[socket.socket], threads: int) -
             kernel.send(request(Opcode.FLUSH, UNIQUE))
             assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.ENOSYS, UNIQUE)
             workers.retune(threads, None)
-            assert int(workers.counters()[requests.FLUSH]) == turn
+            assert int(workers.counters()[REQUESTS + Opcode.FLUSH]) == turn
             assert len(workers.nodes[0].workers) == threads
             kernel.send(request(Opcode.STATFS, UNIQUE))
             assert plane.recv(1 << 16) == request(Opcode.STATFS, UNIQUE)

@@ -15,8 +15,8 @@ import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.kernels.compare import compare
 from dgenfs.kernels.damage import NOT_FOUND, locate
-from dgenfs.kernels.fill import fill, random_words, random_words_numerator
-from dgenfs.kernels.words import SECTOR
+from dgenfs.kernels.fill import fill, random_words
+from dgenfs.kernels.row import KEY, RANDOM, SECTOR
 
 GUARD = 64  # bytes on both sides of a filled range that must stay as they were
 
@@ -116,8 +116,8 @@ def oracle_digest(name: str) -> bytes:
 
 @given(st.integers(0, 2**54), st.sampled_from([1000, 1001, 1500, 2000, 3333, 19999, 20000]))
 def test_random_words_of_a_sector(sector: int, c_milli: int) -> None:
-    c = np.uint64(c_milli)
-    found = random_words(np.uint64(sector), random_words_numerator(c), c)
+    row = Spec.parse(f"1K_c{c_milli / 1000}").layout.row
+    found = random_words(np.uint64(sector), row[RANDOM], np.uint64(c_milli))
     assert found == oracle.random_words(c_milli, sector)
 
 
@@ -129,12 +129,7 @@ def test_compare(name: str, shift: int, data: st.DataObject) -> None:
     right = np.frombuffer(oracle.read(content, 0, offset, length), np.uint8)
     buffer = np.concatenate([np.zeros(shift, np.uint8), right])[shift:]
     layout = Spec.parse(name).layout
-    arguments = (
-        np.uint64(offset % layout.period),
-        np.uint64(layout.key),
-        np.uint64(layout.period),
-        np.uint64(layout.compress_milli),
-    )
+    arguments = (np.uint64(offset % layout.period), layout.row)
     assert compare(buffer, *arguments) == (-1, 0, 0)
     assume(right.size)
     damage = data.draw(
@@ -158,14 +153,14 @@ def test_locate(name: str, start: int, data: st.DataObject) -> None:
     layout = Spec.parse(name).layout
     piece = np.frombuffer(oracle.read(content, 0, offset, 1024), np.uint8)
     padded = np.concatenate([np.zeros(start, np.uint8), piece])
-    key, period = np.uint64(layout.key), np.uint64(layout.period)
-    found = locate(padded, start, padded.size, key, period, NOT_FOUND)
+    found = locate(padded, start, padded.size, layout.row, NOT_FOUND)
     assert found == offset % layout.period
     # All keys give pieces of one cycle of 2^64 words, so the larger the content, the likelier it
     # is that another key's words truly are in it.
     if content.size < 1 << 40:
-        other = key ^ np.uint64(1)
-        assert locate(padded, start, padded.size, other, period, NOT_FOUND) == NOT_FOUND
+        other = layout.row.copy()
+        other[KEY] ^= np.uint64(1)
+        assert locate(padded, start, padded.size, other, NOT_FOUND) == NOT_FOUND
 
 
 @pytest.mark.parametrize("ahead", [0, 3, 8, 2000])
@@ -173,16 +168,16 @@ def test_locate(name: str, start: int, data: st.DataObject) -> None:
 def test_locate_in_the_largest_period(ahead: int, before_end: int) -> None:
     layout = Spec.parse("1000000000x9223372036").layout
     assert layout.period > 1 << 63
-    key, period = np.uint64(layout.key), np.uint64(layout.period)
+    row = layout.row
     offset = layout.period - before_end
     piece = np.zeros(ahead + 512, np.uint8)
-    fill(piece[ahead:], np.uint64(offset), key, period, np.uint64(layout.compress_milli))
-    found = locate(piece, 0, piece.size, key, period, NOT_FOUND)
+    fill(piece[ahead:], np.uint64(offset), row)
+    found = locate(piece, 0, piece.size, row, NOT_FOUND)
     assert found == offset - ahead
-    assert locate(piece, 0, piece.size, key, period, np.uint64(found)) == NOT_FOUND
+    assert locate(piece, 0, piece.size, row, np.uint64(found)) == NOT_FOUND
     # Before the content's first word stands its last one.
-    fill(piece[ahead:], np.uint64(0), key, period, np.uint64(layout.compress_milli))
-    assert locate(piece, 0, piece.size, key, period, NOT_FOUND) == -ahead % layout.period
+    fill(piece[ahead:], np.uint64(0), row)
+    assert locate(piece, 0, piece.size, row, NOT_FOUND) == -ahead % layout.period
 
 
 def test_generate_data() -> None:

@@ -14,9 +14,9 @@ from dgenfs.verifying.analyze import (
     COMPRESS_CHUNKS,
     DEDUP_CHUNKS,
     Analysis,
-    MissingLibraryError,
     find_files,
 )
+from dgenfs.verifying.codecs import MissingLibraryError
 
 SIZES = [0, 1, 511, 512, 4096, 5000, 1 << 20, (5 << 20) + 77, 9 << 20]
 

@@ -12,7 +12,7 @@ import pytest
 
 import dgenfs
 from dgenfs import DataGenerator, SpecError
-from dgenfs.api import generator
+from dgenfs.machine import pinned
 from dgenfs.machine.topology import Node, Topology
 
 NAME = "100000_d2_c3_s5"
@@ -200,17 +200,17 @@ def test_large_buffers_on_any_nodes(
 ) -> None:
     """CPUs 4000 to 4002 went offline since the topology was read: their threads run anywhere."""
     found = [Node(index, tuple(cpus), 0) for index, cpus in enumerate(nodes, 3)]
-    monkeypatch.setattr("dgenfs.api.generator._topology", lambda: Topology(tuple(found)))
+    monkeypatch.setattr(pinned, "usable", lambda: Topology(tuple(found)))
     name = "5x7M+1_d2_c2"
     whole, one = (np.zeros(5 * ((7 << 20) + 1), np.uint8) for _ in range(2))
     DataGenerator(name, threads=1).fill_chunk(one)
-    generator._workers.cache_clear()
+    pinned.workers.cache_clear()
     try:
         assert DataGenerator(name).fill_chunk(whole) == whole.size
     finally:
-        for worker in generator._workers().values():
+        for worker in pinned.workers().values():
             worker.pool.shutdown()
-        generator._workers.cache_clear()
+        pinned.workers.cache_clear()
     assert np.array_equal(whole, one)
     assert ("its thread runs on any" in caplog.text) == (nodes != [[0], [1]])
 

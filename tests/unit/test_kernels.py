@@ -79,7 +79,7 @@ FIRST_WORD = """
 import numpy as np
 from dgenfs.kernels.fill import fill
 out = np.empty(8, np.uint8)
-fill(out, *map(np.uint64, (0, 7, 4096, 1000)))
+fill(out, np.uint64(0), np.array([7, 4096, 1000, 64000, 0, 0, 0, 0], np.uint64))
 print(out.tobytes().hex(), fill.stats.cache_path)
 """
 # Where code is kept, and what the environment says of it.
@@ -99,7 +99,7 @@ class Copy:
         self.path = path / "dgenfs" / "kernels"
         self.path.mkdir(parents=True)
         (path / "dgenfs" / "__init__.py").touch()
-        for source in ("__init__", "atomic", "jit", "words", "fill"):
+        for source in ("__init__", "atomic", "jit", "row", "words", "fill"):
             shutil.copy(FOLDER / f"{source}.py", self.path)
         self.words = self.path / "words.py"
         folder, environment = PLACES[place]
@@ -261,7 +261,7 @@ for vector in VECTORS:
 layout = Spec.parse("64K_d1_c2").layout
 data = np.zeros(65536, np.uint8)
 DataGenerator("64K_d1_c2").fill_chunk(data)
-place = [np.uint64(n) for n in (0, layout.key, layout.period, layout.compress_milli)]
+place = [np.uint64(0), layout.row]
 assert compare(data, *place) == (-1, 0, 0)
 data[5000] ^= 4
 data[8192:12288] = data[32768:36864]
@@ -269,8 +269,8 @@ data[20480:24576] = 0
 first, wrong, sectors = compare(data, *place)
 assert (first, sectors) == (5000, 17)
 rows = np.empty((130, damage.COLUMNS), np.int64)
-keys = np.array([layout.key], np.uint64)
-count = damage.find_damage(data, place[0], keys, place[2], place[3], rows)
+count, sectors = damage.find_damage(data, place[0], layout.row[None, :], rows)
+assert sectors == 17
 kinds = rows[:count, damage.KIND].tolist()
 assert kinds == [damage.BIT_FLIPS, damage.MISPLACED, damage.ZEROS], kinds
 assert rows[1, damage.SHIFT] == 32768 - 8192

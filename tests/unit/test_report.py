@@ -7,6 +7,8 @@ from rich.console import Console
 
 from dgenfs import Spec
 from dgenfs.cli import render
+from dgenfs.cli.explanation import explanation
+from dgenfs.cli.units import size
 from dgenfs.verifying import reports
 from dgenfs.verifying.analyze import Analysis, CompressRatio, DedupRatio
 from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
@@ -40,7 +42,7 @@ def damaged(*extents: Extent, file: int = 0) -> FileReport:
     ],
 )
 def test_size(count: int, shown: str) -> None:
-    assert render.size(count) == shown
+    assert size(count) == shown
 
 
 def test_every_kind_in_words() -> None:
@@ -121,15 +123,15 @@ def test_explanation() -> None:
         "dedup 4 named, 4.0000 given",
         "a store of 4 KiB chunks sees 4.000:1 dedup",
         "lz4 and zstd see 2.00:1 (within 3.5 %, chunks of 4 KiB to 1 MiB)",
-    } <= set(lines(render.explanation(Spec.parse("1M_d4_c2.bin"))))
-    tree = lines(render.explanation(Spec.parse("2500x1M_f1000")))
+    } <= set(lines(explanation(Spec.parse("1M_d4_c2.bin"))))
+    tree = lines(explanation(Spec.parse("2500x1M_f1000")))
     assert "first and last file 0000/000000.bin 0002/002499.bin" in tree
 
 
 @pytest.mark.parametrize("name", ["0", "8E-1_d1000_c20", "1000000000x8G_d1.5", "3x0"])
 def test_explanation_of_extremes(name: str) -> None:
     spec = Spec.parse(name)
-    assert f"name {spec.name}" in lines(render.explanation(spec))
+    assert f"name {spec.name}" in lines(explanation(spec))
 
 
 def test_analysis() -> None:

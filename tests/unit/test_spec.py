@@ -4,7 +4,8 @@ import pytest
 from vectors import VECTORS, Vector
 
 from dgenfs import Spec, SpecError
-from dgenfs.names.spec import find_file, parse_size
+from dgenfs.names.catalog import File, find_file
+from dgenfs.names.grammar import parse_size
 from dgenfs.names.suggest import nearest_name
 
 
@@ -99,11 +100,11 @@ def test_values() -> None:
 
 def test_find_file() -> None:
     tree = Spec.parse("1000x1M_d2_f100")
-    assert find_file(PurePath("/a/1000x1M_d2_f100/0009/000999.bin")) == (tree, 999)
-    assert find_file(PurePath("5x1K/000004.bin")) == (Spec.parse("5x1K"), 4)
+    assert find_file(PurePath("/a/1000x1M_d2_f100/0009/000999.bin")) == File(tree, 999)
+    assert find_file(PurePath("5x1K/000004.bin")) == File(Spec.parse("5x1K"), 4)
     # Not a file of the tree, so only its own name can say what it holds.
-    assert find_file(PurePath("5x1K/000005.bin")) == (Spec.parse("5.bin"), 0)
-    assert find_file(PurePath("/a/b/1M_d2")) == (Spec.parse("1M_d2"), 0)
+    assert find_file(PurePath("5x1K/000005.bin")) == File(Spec.parse("5.bin"))
+    assert find_file(PurePath("/a/b/1M_d2")) == File(Spec.parse("1M_d2"))
     for bad in ("5x1K", "1M.sha256", "a/b"):
         with pytest.raises(SpecError):
             find_file(PurePath(bad))

@@ -11,8 +11,10 @@ from privileges import as_root
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.verifying.comparing import CHUNK
+from dgenfs.verifying.reading import BLOCK
 from dgenfs.verifying.reports import MAX_EXTENTS, Extent, FileReport, Kind
-from dgenfs.verifying.verifier import BLOCK, CHUNK, Verifier
+from dgenfs.verifying.verifier import Verifier
 
 Bytes = NDArray[np.uint8]
 

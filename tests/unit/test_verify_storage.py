@@ -9,8 +9,9 @@ import pytest
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.verifying.reading import BLOCK
 from dgenfs.verifying.reports import Extent, Kind, Unreadable
-from dgenfs.verifying.verifier import BLOCK, Verifier
+from dgenfs.verifying.verifier import Verifier
 
 NAME = "64K_c2"
 

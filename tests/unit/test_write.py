@@ -6,7 +6,8 @@ import oracle
 import pytest
 
 from dgenfs import Spec
-from dgenfs.api.publishing import CHUNK, Range, write_file, write_stream, write_tree
+from dgenfs.api.publishing import CHUNK, write_file, write_stream, write_tree
+from dgenfs.content.view import View
 
 NAME = "20M+77_d2_c3_s5"
 DATA = oracle.read(oracle.parse(NAME), 0, 0, 32 << 20)
@@ -16,8 +17,8 @@ def ignore(_: int) -> None:
     pass
 
 
-def part(offset: int, length: int) -> Range:
-    return Range(Spec.parse(NAME), 0, offset, length)
+def part(offset: int, length: int) -> View:
+    return Spec.parse(NAME).view(0).part(offset, length)
 
 
 @pytest.mark.parametrize(

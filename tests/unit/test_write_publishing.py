@@ -11,12 +11,13 @@ import pytest
 from privileges import as_root
 
 from dgenfs import DataGenerator, Spec
-from dgenfs.api import publishing as writing
-from dgenfs.api.publishing import Range, write_file, write_tree
+from dgenfs.api.publishing import write_file, write_tree
+from dgenfs.content.view import View
+from dgenfs.machine import system_calls
 
 SPEC = Spec.parse("800M_c2")
-LONG = Range(SPEC, 0, 0, SPEC.size)  # more chunks than are under way when the first is done
-SHORT = Range(SPEC, 0, 0, 10)
+LONG = SPEC.view(0)  # more chunks than are under way when the first is done
+SHORT = LONG.part(0, 10)
 TREE = Spec.parse("3x1K")
 
 
@@ -24,9 +25,9 @@ def ignore(_: int) -> None:
     pass
 
 
-def content(source: Range) -> bytes:
-    data = bytearray(source.length)
-    DataGenerator(source.spec).read_into(data, source.offset)
+def content(source: View) -> bytes:
+    data = bytearray(source.size)
+    DataGenerator(SPEC).read_into(data, 0)  # both are from the start on
     return bytes(data)
 
 
@@ -101,7 +102,7 @@ def test_a_terminal_behind_a_link_is_written_to(tmp_path: Path) -> None:
     leader, follower = os.openpty()
     out = tmp_path / "out"
     out.symlink_to(os.ttyname(follower))
-    write_file(Range(SPEC, 0, 0, 1), out, ignore, force=True)
+    write_file(LONG.part(0, 1), out, ignore, force=True)
     os.close(follower)
     assert os.read(leader, 10)
     os.close(leader)
@@ -160,7 +161,7 @@ def test_a_tree_that_does_not_reach_the_disk(
     class Libc:
         syncfs: Callable[[int], int] = staticmethod(lambda _: -1)
 
-    monkeypatch.setattr(writing, "_libc", Libc)
+    monkeypatch.setattr(system_calls, "_libc", Libc)
     with pytest.raises(OSError, match=str(tmp_path)):
         write_tree(TREE, tmp_path / "out", ignore)
     assert list(tmp_path.iterdir()) == []

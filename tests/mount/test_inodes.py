@@ -11,19 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from dgenfs.kernels import reads, requests
-from dgenfs.mount import namespace, rows
-from dgenfs.mount.namespace import ROOT, Directory, File, Listing, Namespace
-from dgenfs.mount.rows import Contents
+from dgenfs.kernels import ids, lookups
+from dgenfs.kernels.row import FILES, KEY, PERIOD, RATIO, SIZE, STRIDE
+from dgenfs.mount import inodes as numbering
+from dgenfs.mount import rows
+from dgenfs.mount.inodes import ROOT, Inodes, Listing
+from dgenfs.mount.rows import Rows
+from dgenfs.names.catalog import Directory, File
 from dgenfs.names.spec import Spec
 
 
 @pytest.fixture(scope="module")
-def names() -> Namespace:
-    return Namespace([])
+def names() -> Inodes:
+    return Inodes([])
 
 
-def look_up(names: Namespace, path: str) -> list[int | None]:
+def look_up(names: Inodes, path: str) -> list[int | None]:
     """The inodes from the root on."""
     inodes: list[int | None] = [ROOT]
     for part in path.split("/"):
@@ -35,22 +38,23 @@ def look_up(names: Namespace, path: str) -> list[int | None]:
 
 @given(name=strategies.names(sidecars=False))
 def test_plain_files(name: str) -> None:
-    names = Namespace([])
+    names = Inodes([])
     inode = names.lookup(ROOT, name.encode())
     assert inode is not None
-    assert inode & requests.PLAIN
+    assert inode & ids.PLAIN
     assert inode < 2**63
-    assert names.resolve(inode) == File(Spec.parse(name), 0, 0)
+    assert names.resolve(inode) == File(Spec.parse(name))
+    assert names.row(inode) == 0
     assert names.name(inode) == name
     assert names.parent(inode) == ROOT
-    assert Namespace([name]).lookup(ROOT, name.encode()) == inode
+    assert Inodes([name]).lookup(ROOT, name.encode()) == inode
     names.forget(inode, 1)
     assert len(names) == 0
 
 
 @given(data=st.data())
 def test_trees_both_ways(data: st.DataObject) -> None:
-    names = Namespace([])
+    names = Inodes([])
     name = data.draw(strategies.tree_names())
     content = oracle.parse(name)
     file = data.draw(st.sampled_from([0, content.files - 1]) | st.integers(0, content.files - 1))
@@ -62,7 +66,7 @@ def test_trees_both_ways(data: st.DataObject) -> None:
     assert last is not None
     found = names.resolve(last)
     assert isinstance(found, File)
-    assert (found.spec, found.file) == (Spec.parse(name), file)
+    assert (found.spec, found.number) == (Spec.parse(name), file)
     tree = inodes[1]
     assert tree is not None
     assert names.resolve(tree) == Directory(found.spec)
@@ -85,18 +89,18 @@ def test_trees_both_ways(data: st.DataObject) -> None:
 
 @given(name=strategies.tree_names(), beyond=st.integers(0, 2**31 - 1))
 def test_numbers_that_no_file_has(name: str, beyond: int) -> None:
-    names = Namespace([])
+    names = Inodes([])
     tree = names.lookup(ROOT, name.encode())
     assert tree is not None
     spec = Spec.parse(name)
-    valid = beyond <= spec.files or 0 <= beyond - requests.DIRECTORIES < spec.directories
+    valid = beyond <= spec.files or 0 <= beyond - ids.DIRECTORIES < spec.directories
     if valid:
         names.resolve(tree + beyond)
     else:
         with pytest.raises(KeyError):
             names.resolve(tree + beyond)
     with pytest.raises(KeyError):
-        names.resolve(tree + (1 << requests.TREE_SHIFT))
+        names.resolve(tree + (1 << ids.TREE_SHIFT))
 
 
 @given(name=strategies.hostile_names())
@@ -106,14 +110,14 @@ def test_what_is_no_name(name: str) -> None:
         exists = oracle.parse(name).sidecar is None
     except oracle.BadName:
         exists = False
-    names = Namespace([])
+    names = Inodes([])
     encoded = name.encode("utf-8", "surrogateescape")
     assert (names.lookup(ROOT, encoded) is not None) == exists
     assert len(names) == exists
 
 
 def test_nothing_is_in_a_file() -> None:
-    names = Namespace(["1K", "5x1K"])
+    names = Inodes(["1K", "5x1K"])
     (file, tree) = names.listed
     for parent in (file, tree + 1, tree + 6, 12345, ROOT + 1):
         with pytest.raises(KeyError):
@@ -121,7 +125,7 @@ def test_nothing_is_in_a_file() -> None:
 
 
 def test_listed_names_stay() -> None:
-    names = Namespace(["1K", "5x1K"])
+    names = Inodes(["1K", "5x1K"])
     assert list(names.listed.values()) == ["1K", "5x1K"]
     for inode in names.listed:
         names.reference(inode)
@@ -131,7 +135,7 @@ def test_listed_names_stay() -> None:
 
 
 def test_forgotten_when_the_last_reference_goes() -> None:
-    names = Namespace([])
+    names = Inodes([])
     inode = names.lookup(ROOT, b"1K")
     assert inode is not None
     assert names.lookup(ROOT, b"1K") == inode
@@ -148,7 +152,7 @@ def test_forgotten_when_the_last_reference_goes() -> None:
 
 
 def test_names_added_are_counted() -> None:
-    names = Namespace(["1K"])
+    names = Inodes(["1K"])
     names.added = 0
     for name in ("1K", "2K", "2K", "3K"):
         names.lookup(ROOT, name.encode())
@@ -158,42 +162,44 @@ def test_names_added_are_counted() -> None:
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashes of three values, so that names meet."""
-    real = namespace._inodes
+    real = numbering._inodes
 
     def inodes(name: str, attempt: int) -> tuple[int, int]:
         plain, tree = real(name, attempt)
         few = 3 + attempt
         return (
-            requests.PLAIN | plain % few,
-            (1 + (tree >> requests.TREE_SHIFT) % few) << requests.TREE_SHIFT,
+            ids.PLAIN | plain % few,
+            (1 + (tree >> ids.TREE_SHIFT) % few) << ids.TREE_SHIFT,
         )
 
-    monkeypatch.setattr(namespace, "_inodes", inodes)
+    monkeypatch.setattr(numbering, "_inodes", inodes)
 
 
 @pytest.mark.usefixtures("narrow")
 def test_names_of_one_hash() -> None:
-    names = Namespace(["1K", "2K", "5x1K"])
+    names = Inodes(["1K", "2K", "5x1K"])
     texts = [f"{size}K" for size in range(40)] + [f"{size}x1K" for size in range(1, 40)]
     inodes = {text: names.lookup(ROOT, text.encode()) for text in texts}
     assert len(set(inodes.values())) == len(texts)
     for text, inode in inodes.items():
         assert inode is not None
         assert names.lookup(ROOT, text.encode()) == inode
-        assert names.resolve(inode).spec == Spec.parse(text)
+        found = names.resolve(inode)
+        assert isinstance(found, File | Directory)
+        assert found.spec == Spec.parse(text)
         assert names.name(inode) == text
-    rows = {int(row[reads.INODE]): row for row in names.contents.rows[: len(texts)]}
+    rows = {int(row[lookups.INODE]): row for row in names.rows.table[: len(texts)]}
     assert set(rows) == set(inodes.values())
     for text, inode in inodes.items():
         assert inode is not None
-        assert int(rows[inode][reads.KEY]) == oracle.parse(text).key
+        assert int(rows[inode][KEY]) == oracle.parse(text).key
 
 
 @pytest.mark.usefixtures("narrow")
 def test_forgetting_one_of_several_of_one_hash() -> None:
     """The others are still found, under their own numbers, though the first place is free."""
     texts = [f"{size}K" for size in range(12)]
-    names = Namespace([])
+    names = Inodes([])
     inodes = {text: names.lookup(ROOT, text.encode()) for text in texts}
     for gone in texts:
         inode = inodes[gone]
@@ -217,7 +223,7 @@ class References(RuleBasedStateMachine):
 
     @initialize(listed=st.lists(st.sampled_from(["0", "1", "2x3"]), unique=True))
     def start(self, listed: list[str]) -> None:
-        self.names = Namespace(listed)
+        self.names = Inodes(listed)
         self.listed = listed
         self.references: dict[str, int] = {}
         self.inodes: dict[str, int] = {}
@@ -247,7 +253,7 @@ class References(RuleBasedStateMachine):
             else:
                 with pytest.raises(KeyError):
                     self.names.resolve(inode)
-        kept = self.names.contents.rows[:20, reads.INODE]
+        kept = self.names.rows.table[:20, lookups.INODE]
         assert int((kept != 0).sum()) == len(known)
 
 
@@ -259,48 +265,48 @@ def spec(size: int = 1000) -> Spec:
 
 
 def test_handles_of_a_row() -> None:
-    table = Contents()
+    table = Rows()
     index = table.add(77, Spec.parse("500x1K_d3_c2"))
     for file in (0, 1, 499):
         fh = table.handle(index, file)
-        assert 0 < fh < requests.CONTROL
+        assert 0 < fh < ids.CONTROL
         row, found = table.resolve(fh)
         assert found == file
         content = oracle.parse("500x1K_d3_c2")
-        assert row[reads.SIZE] == content.size
-        assert row[reads.KEY] == content.key
-        assert row[reads.STRIDE] == content.units_per_file * content.unit
-        assert row[reads.PERIOD] == content.content_units * content.unit
-        assert row[reads.COMPRESS] == content.c_milli
-        assert row[reads.FILES] == content.files
+        assert row[SIZE] == content.size
+        assert row[KEY] == content.key
+        assert row[STRIDE] == content.units_per_file * content.unit
+        assert row[PERIOD] == content.content_units * content.unit
+        assert row[RATIO] == content.c_milli
+        assert row[FILES] == content.files
 
 
-def bad(table: Contents, fh: int) -> None:
+def bad(table: Rows, fh: int) -> None:
     with pytest.raises(OSError, match="not open") as failed:
         table.resolve(fh)
     assert failed.value.errno == errno.EBADF
 
 
 def test_handles_that_are_none() -> None:
-    table = Contents()
+    table = Rows()
     index = table.add(77, Spec.parse("500x1K"))
     good = table.handle(index, 0)
-    for fh in (0, 1, good + 500, good + (1 << requests.FILE_BITS), requests.CONTROL - 1):
+    for fh in (0, 1, good + 500, good + (1 << ids.FILE_BITS), ids.CONTROL - 1):
         bad(table, fh)
     table.resolve(good)
 
 
-@given(fh=st.integers(0, requests.CONTROL - 1))
+@given(fh=st.integers(0, ids.CONTROL - 1))
 def test_no_handle_of_an_empty_table(fh: int) -> None:
     bad(EMPTY, fh)
 
 
-EMPTY = Contents()
+EMPTY = Rows()
 
 
 def test_a_row_used_again() -> None:
     """Handles of before are not those of what took their row."""
-    table = Contents()
+    table = Rows()
     index = table.add(77, spec())
     old = table.handle(index, 0)
     table.remove(index)
@@ -308,27 +314,27 @@ def test_a_row_used_again() -> None:
     assert table.add(88, spec(5)) == index
     bad(table, old)
     row, _ = table.resolve(table.handle(index, 0))
-    assert row[reads.SIZE] == 5
+    assert row[SIZE] == 5
 
 
 def test_tags_start_over() -> None:
-    table = Contents()
+    table = Rows()
     index = table.add(1, spec())
-    table.rows[index, reads.TAG] = requests.TAGS
-    assert table.handle(index, (1 << requests.FILE_BITS) - 1) < requests.CONTROL
+    table.table[index, lookups.TAG] = ids.TAGS
+    assert table.handle(index, (1 << ids.FILE_BITS) - 1) < ids.CONTROL
     table.remove(index)
     assert table.add(2, spec()) == index
-    assert table.rows[index, reads.TAG] == 1
+    assert table.table[index, lookups.TAG] == 1
     table.resolve(table.handle(index, 0))
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Contents:
+def small(monkeypatch: pytest.MonkeyPatch) -> Rows:
     monkeypatch.setattr(rows, "CAPACITY", 8)
-    return Contents()
+    return Rows()
 
 
-def test_full_table(small: Contents) -> None:
+def test_full_table(small: Rows) -> None:
     rows = [small.add(100 + i, spec(i)) for i in range(8)]
     assert sorted(rows) == list(range(8))
     for _ in range(2):
@@ -341,14 +347,14 @@ def test_full_table(small: Contents) -> None:
     with pytest.raises(OSError, match="8 names"):
         small.add(303, spec())
     for i in (0, 1, 2, 4, 6, 7):
-        assert small.resolve(small.handle(rows[i], 0))[0][reads.SIZE] == i
+        assert small.resolve(small.handle(rows[i], 0))[0][SIZE] == i
 
 
-def test_hints(small: Contents) -> None:
+def test_hints(small: Rows) -> None:
     """The last of two of the same hash is found; the other after a refresh."""
-    one, other = 1 << requests.TREE_SHIFT, (1 << requests.TREE_SHIFT) ^ requests.HINTS << 40
-    assert requests.hint(one) != requests.hint(one + (1 << requests.TREE_SHIFT))
+    one, other = 1 << ids.TREE_SHIFT, (1 << ids.TREE_SHIFT) ^ ids.HINTS << 40
+    assert lookups.hint(one) != lookups.hint(one + (1 << ids.TREE_SHIFT))
     rows = {inode: small.add(inode, spec()) for inode in (one, other)}
     for inode, row in rows.items():
         small.refresh(row)
-        assert small.hints[requests.hint(inode)] == row
+        assert small.hints[lookups.hint(inode)] == row

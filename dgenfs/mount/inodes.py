@@ -1,7 +1,6 @@
-"""Inode numbers and names, both ways.
+"""Inode numbers, and what of the catalog they stand for.
 
-The root holds every valid name, listed or not. Inode numbers are computed, so that they are the
-same in every mount and a tree of 10^9 files needs no memory:
+They are computed, so they are the same in every mount and a tree of 10^9 files needs no memory:
 
     1                                        the root
     2 ...                                    control files
@@ -20,31 +19,16 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dgenfs.kernels.requests import DIRECTORIES, PLAIN, TREE_SHIFT, WITHIN
-from dgenfs.mount.rows import Contents
-from dgenfs.names.spec import Spec, SpecError
+from dgenfs.kernels.ids import DIRECTORIES, PLAIN, TREE_SHIFT, WITHIN
+from dgenfs.mount.rows import Rows
+from dgenfs.names import catalog
+from dgenfs.names.catalog import Directory, File, Node
+from dgenfs.names.grammar import SpecError
 
 ROOT = 1
 KEPT = 10_000  # names, about 1 KiB each
 
-_parse = functools.lru_cache(maxsize=1024)(Spec.parse)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A data file: file number ``file`` of ``spec``, whose content has the row ``row``."""
-
-    spec: Spec
-    file: int
-    row: int
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """A tree, or with ``number`` one of its directories."""
-
-    spec: Spec
-    number: int | None = None
+_child = functools.lru_cache(maxsize=1024)(catalog.ROOT.child)
 
 
 @dataclass(slots=True)
@@ -53,25 +37,25 @@ class _Name:
 
     Attributes:
         name: as it was given.
-        row: of its content.
+        row: of its content; None for a view that is no plain content, which workers do not read.
         lookups: the kernel's references to its inode; one more for a listed name, which stays.
     """
 
     name: str
-    row: int
+    row: int | None
     lookups: int
 
     @property
-    def spec(self) -> Spec:
-        """What it says."""
-        return _parse(self.name)
+    def node(self) -> File | Directory:
+        """What it is."""
+        return _child(self.name)
 
 
-class Namespace:
-    """The names that the kernel knows; for one thread.
+class Inodes:
+    """The inodes of names that the kernel knows; for one thread.
 
     Attributes:
-        contents: what they contain.
+        rows: the names' rows, for the workers.
         listed: names that the root's listing shows, by inode.
         added: names not known before that were looked up; for the caller to set back.
     """
@@ -82,7 +66,7 @@ class Namespace:
         Raises:
             SpecError: one is no name, or a checksum's.
         """
-        self.contents = Contents()
+        self.rows = Rows()
         self._names: dict[int, _Name] = {}
         self._attempts = 1  # most that a name needed; it keeps its number when others are forgotten
         self.added = 0
@@ -105,47 +89,47 @@ class Namespace:
         Raises:
             KeyError: ``parent`` is no directory that the kernel knows.
         """
-        if parent == ROOT:
-            try:
-                return self._add(os.fsdecode(name), 0, references=1)
-            except SpecError:
-                return None
-        directory = self.resolve(parent)
-        if not isinstance(directory, Directory):
-            raise KeyError(parent)
-        spec = directory.spec
         text = os.fsdecode(name)
-        tree = parent & ~WITHIN
-        if directory.number is None:
-            if spec.directories:
-                number = spec.directory_index(text)
-                return None if number is None else tree + DIRECTORIES + number
-            file = spec.index(text)
-        else:
-            file = spec.index(f"{spec.directory_name(directory.number)}/{text}")
-        return None if file is None else tree + file + 1
+        try:
+            if parent == ROOT:
+                return self._add(text, 0, references=1)
+            directory = self.resolve(parent)
+            if not isinstance(directory, Directory):
+                raise KeyError(parent)
+            return number_of(directory.child(text)) + (parent & ~WITHIN)
+        except SpecError:
+            return None
 
-    def resolve(self, inode: int) -> File | Directory:
+    def resolve(self, inode: int) -> Node:
         """Return what an inode is.
 
         Raises:
             KeyError: the kernel cannot know it.
         """
+        if inode == ROOT:
+            return catalog.ROOT
         if inode & PLAIN:
-            plain = self._names[inode]
-            return File(plain.spec, 0, plain.row)
-        tree = self._names[inode & ~WITHIN]
+            return self._names[inode].node
+        tree = self._names[inode & ~WITHIN].node
         spec = tree.spec
         number = inode & WITHIN
         if number == 0:
-            return Directory(spec)
+            return tree
         if number >= DIRECTORIES:
             if number - DIRECTORIES >= spec.directories:
                 raise KeyError(inode)
             return Directory(spec, number - DIRECTORIES)
         if number > spec.files:
             raise KeyError(inode)
-        return File(spec, number - 1, tree.row)
+        return File(spec, number - 1)
+
+    def row(self, inode: int) -> int | None:
+        """Return the row of the name that ``inode`` is, or is in; None where it has none.
+
+        Raises:
+            KeyError: the kernel cannot know it.
+        """
+        return self._names[inode if inode & PLAIN else inode & ~WITHIN].row
 
     def name(self, inode: int) -> str:
         """Return the name of an inode of the root's."""
@@ -163,7 +147,8 @@ class Namespace:
             return
         name.lookups -= lookups
         if name.lookups <= 0:
-            self.contents.remove(name.row)
+            if name.row is not None:
+                self.rows.remove(name.row)
             del self._names[inode]
 
     def _add(self, name: str, listed: int, references: int = 0) -> int:
@@ -173,14 +158,14 @@ class Namespace:
                 if found is not None and found.name == name:
                     found.lookups += references
                     return inode
-        spec = _parse(name)
-        spec.require_content()
+        node = _child(name)
         attempt = 0
-        while (inode := _inodes(name, attempt)[spec.tree]) in self._names:
+        while (inode := _inodes(name, attempt)[node.spec.tree]) in self._names:
             # Another name has the same hash, as two of 10,000 trees do once in 40 mounts.
             attempt += 1
         self._attempts = max(self._attempts, attempt + 1)
-        row = self.contents.add(inode, spec)
+        plain = node.spec.view(0).plain is not None
+        row = self.rows.add(inode, node.spec) if plain else None
         self._names[inode] = _Name(name, row, listed + references)
         self.added += 1
         return inode
@@ -189,7 +174,7 @@ class Namespace:
         """Return the inode of the directory that holds ``inode``, the root's own for the root."""
         node = inode & WITHIN
         if 1 << TREE_SHIFT <= inode < PLAIN and node:
-            spec = self._names[inode & ~WITHIN].spec
+            spec = self._names[inode & ~WITHIN].node.spec
             if node < DIRECTORIES and spec.per_directory is not None:
                 return (inode & ~WITHIN) + DIRECTORIES + (node - 1) // spec.per_directory
             return inode & ~WITHIN
@@ -208,6 +193,13 @@ def _inodes(name: str, attempt: int) -> tuple[int, int]:
     return PLAIN | bits >> 2, max(1, bits >> 33) << TREE_SHIFT
 
 
+def number_of(node: File | Directory) -> int:
+    """Return what the inode of a tree's file or directory has in its bits WITHIN."""
+    if isinstance(node, File):
+        return node.number + 1
+    return 0 if node.number is None else DIRECTORIES + node.number
+
+
 class Listing:
     """The entries of a tree or of one of its directories, by position; nothing is kept.
 
@@ -217,26 +209,11 @@ class Listing:
 
     def __init__(self, inode: int, directory: Directory) -> None:
         """List ``directory``, which has the number ``inode``."""
-        spec = directory.spec
-        tree = inode & ~WITHIN
-        self.directories = directory.number is None and spec.directories > 0
-        self._spec = spec
-        self._start = 0
-        if self.directories:
-            self.count = spec.directories
-            self._inode = tree + DIRECTORIES
-        else:
-            self.count = spec.files
-            if directory.number is not None:
-                assert spec.per_directory is not None
-                self._start = directory.number * spec.per_directory
-                self.count = min(spec.per_directory, spec.files - self._start)
-            self._inode = tree + 1 + self._start
+        self.count = directory.count
+        self._directory = directory
+        first = DIRECTORIES if directory.holds_directories else 1
+        self._first = (inode & ~WITHIN) + first + directory.first
 
     def entry(self, position: int) -> tuple[bytes, int]:
         """Return the name and the inode of the entry at ``position``."""
-        if self.directories:
-            name = self._spec.directory_name(position)
-        else:
-            name = self._spec.file_name(self._start + position)
-        return name.encode(), self._inode + position
+        return self._directory.entry_name(position).encode(), self._first + position

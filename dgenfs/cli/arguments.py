@@ -1,0 +1,78 @@
+"""What the arguments of commands mean."""
+
+import re
+from pathlib import Path, PurePath
+
+from dgenfs.content.view import View
+from dgenfs.names.catalog import ROOT, Directory, File, find_file
+from dgenfs.names.grammar import MAX_SEED, parse_size
+from dgenfs.verifying.reading import is_directory
+
+MAX_SEEDS = 1000
+
+_SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX_SEED
+
+
+def target(output: str | None, name: str) -> Path:
+    """Return where to write: like cp, into a directory that is there."""
+    base = PurePath(name).name
+    if output is None:
+        return Path(base)
+    return Path(output, base) if Path(output).is_dir() else Path(output)
+
+
+def require_own_name(path: Path, file: File, part: View) -> None:
+    """Raise ValueError if verify would take ``path``, which nobody chose, for other content."""
+    if part.size != file.size:
+        raise ValueError(f"{path}: names the whole content, not a range; give a file's path as -o")
+    if find_file(absolute(path)) != file:
+        raise ValueError(
+            f"{path}: names other content outside of {file.spec}; give a file's path as -o"
+        )
+
+
+def absolute(path: Path) -> Path:
+    """Return the path from the root, whose components name what is there.
+
+    What leads to a ``..`` is resolved, as its parent need not be what stands before it. Links
+    behind stay: their names count.
+    """
+    parts = path.parts
+    up = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    return Path(*parts[:up]).resolve().joinpath(*parts[up:])
+
+
+def part_of(file: File, offset: str, length: str | None) -> View:
+    """Return the bytes that the options of a range select; ValueError if they are not in it."""
+    start = parse_size(offset)
+    count = max(0, file.size - start) if length is None else parse_size(length)
+    if start + count > file.size:
+        raise ValueError(f"offset {start} and length {count}: {file.spec} ends at {file.size}")
+    return file.view().part(start, count)
+
+
+def expected(path: Path, name: str | None) -> File | Directory:
+    """Return what ``path`` should hold by its own name or another."""
+    if is_directory(path):
+        node = ROOT.child(name or path.resolve().name)
+        if not isinstance(node, Directory):
+            raise ValueError(f"{path}: is a directory, and {node.spec} is not a tree")
+        return node
+    return find_file(PurePath(name) if name else absolute(path))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read a list such as ``0,7,100-199``; ValueError if it is none."""
+    seeds: list[int] = []
+    for part in filter(None, text.split(",")):
+        found = _SEEDS.fullmatch(part)
+        if found is None or int(found[1]) > (last := int(found[2] or found[1])):
+            raise ValueError(f"--seeds {text!r}: {part!r} is no seed and no range such as 100-199")
+        if last > MAX_SEED:
+            raise ValueError(f"--seeds {text!r}: {part!r}: a seed is 0 to {MAX_SEED}")
+        if len(seeds) + last - int(found[1]) >= MAX_SEEDS:
+            raise ValueError(
+                f"--seeds {text!r}: more than {MAX_SEEDS}; each is tried on every wrong sector"
+            )
+        seeds += range(int(found[1]), last + 1)
+    return seeds

@@ -1,0 +1,65 @@
+"""System calls that Python has no function for, by way of the C library."""
+
+import ctypes
+import os
+from pathlib import Path
+
+# umount(2)
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+# Linux include/uapi/asm-generic/unistd.h, include/uapi/linux/mount.h
+_FSCONFIG = 431
+_FSPICK = 433
+_AT_FDCWD = -100
+_FSPICK_CLOEXEC = 1
+_FSCONFIG_CMD_RECONFIGURE = 7
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+current_cpu = ctypes.PyDLL(None).sched_getcpu  # sched_getcpu(3); the GIL is kept: it takes no time
+
+
+def sync_file_system(descriptor: int, path: Path) -> None:
+    """Bring all files of a file system to the disk (syncfs(2)), in one go however many they are.
+
+    Args:
+        descriptor: of any file in it.
+        path: that file's, for the error.
+
+    Raises:
+        OSError: not all could be written.
+    """
+    _check(_libc.syncfs(descriptor), path)
+
+
+def detach_mount(mountpoint: Path) -> None:
+    """Unmount what is mounted there, in use or not, and ask it nothing (umount(2)).
+
+    Raises:
+        OSError: nothing is, or it takes root.
+    """
+    flags = _MNT_DETACH | _UMOUNT_NOFOLLOW
+    _check(_libc.umount2(os.fsencode(mountpoint), flags), mountpoint)
+
+
+def reconfigure_mount(mountpoint: Path) -> None:
+    """Reconfigure what is mounted there as it is (fspick(2), fsconfig(2)).
+
+    Raises:
+        OSError: nothing is, or it takes root.
+    """
+    path = os.fsencode(mountpoint)
+    pick = _libc.syscall(_FSPICK, _AT_FDCWD, path, _FSPICK_CLOEXEC)
+    descriptor = _check(pick, mountpoint)
+    try:
+        done = _libc.syscall(_FSCONFIG, descriptor, _FSCONFIG_CMD_RECONFIGURE, None, None, 0)
+        _check(done, mountpoint)
+    finally:
+        os.close(descriptor)
+
+
+def _check(result: int, path: Path) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+    return result

@@ -1,0 +1,94 @@
+"""Attributes of what is in the mount; nothing about them ever changes."""
+
+import stat
+import struct
+
+import numpy as np
+import pyfuse3
+from numpy.typing import NDArray
+from pyfuse3 import EntryAttributes, InodeT
+
+from dgenfs.content.layout import FORMAT
+from dgenfs.kernels.row import SECTOR
+from dgenfs.names.catalog import Directory, File, Node
+
+FOREVER = 1e6  # seconds
+MTIME_NS = 1_577_836_800 * 10**9  # 2020-01-01T00:00:00Z, so that copies look the same to rsync
+FILE_MODE = 0o444
+DIRECTORY_MODE = 0o755
+BLKSIZE = 1 << 20  # bytes; what cp and cat read at a time
+
+_XATTR = "user.dgenfs."
+
+
+class Attributes:
+    """Says what stat(2) shows, all of it the owner's.
+
+    Attributes:
+        uid: the owner.
+        gid: its group.
+    """
+
+    def __init__(self, uid: int, gid: int) -> None:
+        """Let everything belong to ``uid`` and ``gid``."""
+        self.uid = uid
+        self.gid = gid
+
+    def of(self, inode: int, node: Node) -> EntryAttributes:
+        """Return the attributes of a node of the catalog."""
+        if isinstance(node, File):
+            entry = self.of_control_file(inode, FILE_MODE)
+            entry.st_size = node.size
+            entry.st_blocks = -(-node.size // SECTOR)
+            return entry
+        entry = self._entry(inode, stat.S_IFDIR | DIRECTORY_MODE)
+        entry.st_nlink = 2
+        if isinstance(node, Directory) and node.holds_directories:
+            entry.st_nlink += node.count
+        return entry
+
+    def of_control_file(self, inode: int, mode: int) -> EntryAttributes:
+        """Return the attributes of a control file with the permissions ``mode``."""
+        return self._entry(inode, stat.S_IFREG | mode)
+
+    def _entry(self, inode: int, mode: int) -> EntryAttributes:
+        entry = EntryAttributes()
+        entry.st_ino = InodeT(inode)
+        entry.st_mode = pyfuse3.ModeT(mode)
+        entry.attr_timeout = entry.entry_timeout = FOREVER
+        entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = MTIME_NS
+        entry.st_uid, entry.st_gid = self.uid, self.gid
+        entry.st_blksize = BLKSIZE
+        return entry
+
+    def entry_of_a_file(self) -> NDArray[np.uint64]:
+        """Return struct fuse_entry_out of a data file, without its inode, size and blocks.
+
+        Returns:
+            uint64[ENTRY_WORDS].
+        """
+        entry = self.of_control_file(0, FILE_MODE)
+        seconds, nanoseconds = divmod(entry.st_mtime_ns, 10**9)
+        packed = struct.pack(
+            "<4Q2I6Q3I7I",
+            *(0, 0, int(entry.entry_timeout), int(entry.attr_timeout), 0, 0),
+            *(0, 0, 0, seconds, seconds, seconds, nanoseconds, nanoseconds, nanoseconds),
+            *(entry.st_mode, 1, entry.st_uid, entry.st_gid, 0, entry.st_blksize, 0),
+        )
+        return np.frombuffer(packed, np.uint64).copy()  # writable, as the loop's signature has it
+
+
+def extended_attributes(node: Node) -> dict[bytes, bytes]:
+    """Return the extended attributes of a node, none for the root."""
+    if not isinstance(node, File | Directory):
+        return {}
+    spec = node.spec
+    values = {
+        "name": node.path if isinstance(node, File) else spec.name,
+        "dedup": f"{spec.dedup:g}",
+        "compress": f"{spec.compress:g}",
+        "unit": str(spec.unit),
+        "key": f"{spec.key:016x}",
+        "format": f"v{FORMAT}",
+    }
+    return {f"{_XATTR}{name}".encode(): value.encode() for name, value in values.items()}

@@ -1,0 +1,167 @@
+"""The catalog: what stands at a path below a root that holds every name.
+
+The mount, the command line and whatever else takes names ask it, so that all give one answer. It
+knows neither FUSE nor inode numbers, keeps nothing, and costs the same for a tree of 10^9 files.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Union
+
+from dgenfs.names.grammar import SpecError
+from dgenfs.names.spec import Spec
+
+if TYPE_CHECKING:
+    from dgenfs.content.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The directory that holds every name."""
+
+    def child(self, name: str) -> Union["File", "Directory"]:
+        """Return what ``name`` is.
+
+        Raises:
+            SpecError: it is no name, or a checksum's, which has no content.
+        """
+        spec = Spec.parse(name)
+        spec.require_content()
+        return Directory(spec) if spec.tree else File(spec)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A plain file, or a file of a tree.
+
+    Attributes:
+        spec: what its name, or its tree's, says.
+        number: of the file in the tree, 0 for a plain file.
+    """
+
+    spec: Spec
+    number: int = 0
+
+    @property
+    def path(self) -> str:
+        """Where it is below the root, in canonical names."""
+        within = self.spec.path(self.number)
+        return f"{self.spec.name}/{within}" if self.spec.tree else within
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.spec.size
+
+    def view(self) -> "View":
+        """Return its bytes."""
+        return self.spec.view(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A tree, or one of its directories.
+
+    Attributes:
+        spec: what the tree's name says.
+        number: of the directory in the tree, None for the tree itself.
+    """
+
+    spec: Spec
+    number: int | None = None
+
+    @property
+    def holds_directories(self) -> bool:
+        """Whether its entries are directories."""
+        return self.number is None and self.spec.directories > 0
+
+    @property
+    def first(self) -> int:
+        """The number of its first entry: of a directory if it holds these, else of a file."""
+        if self.number is None:
+            return 0
+        assert self.spec.per_directory is not None
+        return self.number * self.spec.per_directory
+
+    @property
+    def count(self) -> int:
+        """Entries."""
+        if self.holds_directories:
+            return self.spec.directories
+        if self.number is None:
+            return self.spec.files
+        assert self.spec.per_directory is not None
+        return min(self.spec.per_directory, self.spec.files - self.first)
+
+    def entry_name(self, position: int) -> str:
+        """Return the name of the entry at ``position``, 0 to ``count`` - 1."""
+        if self.holds_directories:
+            return self.spec.directory_name(position)
+        return self.spec.file_name(self.first + position)
+
+    def child(self, name: str) -> Union["File", "Directory"]:
+        """Return what ``name`` is in it.
+
+        Raises:
+            SpecError: it holds nothing of that name.
+        """
+        folder = "" if self.number is None else f"{self.spec.directory_name(self.number)}/"
+        if self.holds_directories:
+            directory = self.spec.directory_index(name)
+            if directory is not None:
+                return Directory(self.spec, directory)
+        else:
+            file = self.spec.index(folder + name)
+            if file is not None:
+                return File(self.spec, file)
+        held = f"holds {self.entry_name(0)} to {self.entry_name(self.count - 1)}"
+        raise SpecError(f"{self.spec}/{folder}{name}", name, f"{self.spec}/{folder} {held}")
+
+
+Node = Root | File | Directory
+
+ROOT = Root()
+
+
+def find(path: str) -> File | Directory:
+    """Return what stands at a path below the root, such as ``1000x1M_d2/000017.bin``.
+
+    Raises:
+        SpecError: nothing does.
+    """
+    return _walk(tuple(path.split("/")))
+
+
+def find_file(path: PurePath) -> File:
+    """Return the file that a path of any file system is named after.
+
+    Args:
+        path: ``.../10G_d4_c2.bin`` or ``.../1000x1M_d2/000017.bin``. A tree above wins:
+            ``000017.bin`` alone would be the name of a file of 17 bytes.
+
+    Raises:
+        SpecError: the last component is not a name, or a tree's, which has no single content.
+    """
+    for depth in (2, 3):
+        if len(path.parts) >= depth:
+            try:
+                found = _walk(path.parts[-depth:])
+            except SpecError:
+                continue
+            if isinstance(found, File):
+                return found
+    found = _walk((path.name,))
+    if isinstance(found, Directory):
+        rule = f"is a tree; name a file in it, such as {found.spec.path(0)}"
+        raise SpecError(path.name, path.name, rule)
+    return found
+
+
+def _walk(names: tuple[str, ...]) -> File | Directory:
+    node = ROOT.child(names[0])
+    for above, name in pairwise(names):
+        if isinstance(node, File):
+            raise SpecError("/".join(names), name, f"{above} is a file, not a directory")
+        node = node.child(name)
+    return node

@@ -1,0 +1,156 @@
+"""Reading a copy: around the page cache where that can be, and past what cannot be read."""
+
+import errno
+import fcntl
+import logging
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
+# Of read(2): what is wrong with the call, not with the storage, whose errors are many: EIO, EBADMSG
+# and ENODATA of media, EILSEQ and EUCLEAN of checksums, ETIMEDOUT, ENOLINK and ESTALE of networks.
+OUR_ERRORS = (errno.EBADF, errno.EFAULT, errno.EINVAL)
+# Nothing is there any more: in smaller pieces it would be no more readable, at 2,000 calls a chunk.
+GONE = (errno.ENODEV, errno.ENOTCONN, errno.ENXIO, errno.ESTALE)
+
+log = logging.getLogger(__name__)
+
+
+class NotAFileError(ValueError):
+    """A path is neither a regular file nor a block device."""
+
+
+class Source:
+    """An open file or block device; any number of threads may read it.
+
+    Attributes:
+        size: bytes.
+        is_device: whether it is a block device.
+        around_cache: whether reads go around the page cache (O_DIRECT).
+    """
+
+    def __init__(self, descriptor: int, path: Path, *, direct: bool) -> None:
+        """Read from ``descriptor``, which stays the caller's.
+
+        Raises:
+            NotAFileError: it is neither a regular file nor a block device.
+            ValueError: ``direct``, and its file system has no O_DIRECT.
+        """
+        mode = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise NotAFileError(f"{path}: is neither a regular file nor a block device")
+        self._descriptor = descriptor
+        self._first = b""  # the first block, where finding out about O_DIRECT has read it
+        self.is_device = stat.S_ISBLK(mode)
+        self.around_cache = self._reads_directly(path)
+        if direct and not self.around_cache:
+            raise ValueError(f"{path}: its file system has no O_DIRECT; leave out --direct")
+        if not self.around_cache:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        self.size = os.lseek(descriptor, 0, os.SEEK_END)
+
+    def _reads_directly(self, path: Path) -> bool:
+        """Set O_DIRECT (fcntl(2), F_SETFL) and return whether a read takes it."""
+        plain = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+        try:
+            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, plain | os.O_DIRECT)
+            with mmap.mmap(-1, BLOCK) as block:
+                self._first = block[: os.preadv(self._descriptor, [block], 0)]
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                log.debug("%s: no O_DIRECT here, reading through the page cache", path)
+                fcntl.fcntl(self._descriptor, fcntl.F_SETFL, plain)
+                return False
+            # An unreadable first block is damage, found when it is compared.
+        return True
+
+    def read(
+        self, start: int, length: int, buffer: mmap.mmap
+    ) -> Iterator[tuple[int, NDArray[np.uint8] | int]]:
+        """Yield pieces of [start, start + length): their bytes, or their length if unreadable.
+
+        Args:
+            start: bytes, a multiple of BLOCK.
+            length: bytes.
+            buffer: room for them, in whole blocks; each piece overwrites the one before.
+
+        Raises:
+            OSError: one of OUR_ERRORS.
+        """
+        pieces = [(start, length)]
+        while pieces:
+            at, wanted = pieces.pop()
+            try:
+                got = self._read_into(buffer, at, wanted)
+            except OSError as error:
+                if error.errno in OUR_ERRORS:
+                    raise
+                if wanted <= BLOCK or error.errno in GONE:
+                    log.warning("offset %d, %d bytes: %s", at, wanted, error.strerror)
+                    yield at, wanted
+                else:
+                    half = (wanted // 2 + BLOCK - 1) & -BLOCK
+                    pieces += [(at + half, wanted - half), (at, half)]
+                continue
+            if got:
+                yield at, np.frombuffer(buffer, np.uint8, got)
+            if got < wanted:
+                # The file became shorter while it was read.
+                yield at + got, wanted - got
+
+    def _read_into(self, buffer: mmap.mmap, at: int, wanted: int) -> int:
+        got = 0
+        if at == 0:
+            got = len(self._first)
+            buffer[:got] = self._first
+            if 0 < got < BLOCK:
+                return min(got, wanted)
+        while got < wanted:
+            # A whole block past the end: O_DIRECT takes no odd length.
+            end = -(-wanted // BLOCK) * BLOCK if self.around_cache else wanted
+            with memoryview(buffer) as view, view[got:end] as rest:
+                count = os.preadv(self._descriptor, [rest], at + got)
+            if count == 0:
+                break
+            got += count
+            if self.around_cache and got % BLOCK:
+                break
+        return min(got, wanted)
+
+
+@contextmanager
+def opened(path: Path, *, direct: bool) -> Iterator[Source]:
+    """Open a file or block device for reading.
+
+    Args:
+        path: where it is.
+        direct: refuse to read through the page cache.
+
+    Raises:
+        NotAFileError, ValueError: as ``Source`` does.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
+    descriptor = os.open(path, flags)
+    try:
+        yield Source(descriptor, path, direct=direct)
+    finally:
+        os.close(descriptor)
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether ``path`` is a directory; OSError if that cannot be told.
+
+    Path.is_dir takes some errors of storage for "no", others not, depending on Python's version.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

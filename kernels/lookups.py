@@ -1,0 +1,129 @@
+"""The table of names that the kernel knows, and looking up a tree's file in it.
+
+A row of the table is a content's row and, behind it, what tells its inodes and its files' names. It
+does not change while the kernel knows the name. Called by serve; dgenfs.mount.rows writes it.
+"""
+
+import numpy as np
+from numba import types
+
+from dgenfs.kernels.fuse import (
+    ENTRY_BLOCKS,
+    ENTRY_INO,
+    ENTRY_NODEID,
+    ENTRY_SIZE,
+    ENTRY_WORDS,
+    IN_HEADER,
+    IN_NODEID,
+)
+from dgenfs.kernels.ids import DIRECTORIES, HINTS, PLAIN, TREE_SHIFT, WITHIN
+from dgenfs.kernels.jit import inlined, kernel
+from dgenfs.kernels.row import FILES, ROW_WORDS, SECTOR, SIZE, WORD
+from dgenfs.kernels.scratch import DATA, SCRATCH, reply_data
+
+# Columns of the table behind the content's row.
+INODE = ROW_WORDS  # of the name: a file's or a tree's; 0 while the row is free
+TAG = ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of before are not valid
+DIGITS = ROW_WORDS + 2  # of a file's name, 0 for a plain file
+EXTENSION = ROW_WORDS + 3  # the text, "." first, as a little-endian word's bytes; 0 if plain
+EXTENSION_LAST = ROW_WORDS + 4  # its ninth byte, if any
+EXTENSION_LENGTH = ROW_WORDS + 5  # bytes, "." included
+PER_DIRECTORY = ROW_WORDS + 6  # files of one directory, 0 for no directories
+TABLE_COLUMNS = 2 * ROW_WORDS
+
+HINTS_TYPE = types.uint32[::1]
+TABLE = types.uint64[:, ::1]
+
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+
+
+@kernel(types.int64(types.uint64))
+def hint(root):
+    """Return the index in ``hints`` (int64) of a name's inode number (uint64)."""
+    return np.int64((root ^ (root >> np.uint64(TREE_SHIFT))) % np.uint64(HINTS))
+
+
+@inlined
+def find_row(hints, table, inode):
+    """Return the row (int64) of the name that ``inode`` is of, -1 for none, and the file (uint64).
+
+    Args:
+        hints: uint32[HINTS].
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        inode: uint64.
+    """
+    root = inode
+    file = _ZERO
+    if inode < np.uint64(PLAIN):
+        root = inode & ~np.uint64(WITHIN)
+        file = (inode & np.uint64(WITHIN)) - _ONE  # for the tree itself past every file
+    row = np.int64(hints[hint(root)])
+    if table[row, INODE] == root and root != _ZERO and file < table[row, FILES]:
+        return row, file
+    return np.int64(-1), file
+
+
+@inlined
+def file_named(row, data, received):
+    """Return the number (int64) of the tree's file that a LOOKUP in ``data`` names, -1 for none."""
+    digits = np.int64(row[DIGITS])
+    extension = np.int64(row[EXTENSION_LENGTH])
+    if digits == 0 or received != IN_HEADER + digits + extension + 1 or data[received - 1] != 0:
+        return np.int64(-1)
+    file = _ZERO
+    for i in range(IN_HEADER, IN_HEADER + digits):
+        digit = np.uint64(data[i]) - np.uint64(48)
+        if digit > np.uint64(9):
+            return np.int64(-1)
+        file = file * np.uint64(10) + digit
+    for i in range(extension):
+        text = row[EXTENSION] if i < WORD else row[EXTENSION_LAST]
+        expected = (text >> np.uint64(8 * (i % WORD))) & np.uint64(255)
+        if np.uint64(data[IN_HEADER + digits + i]) != expected:
+            return np.int64(-1)
+    return np.int64(file) if file < row[FILES] else np.int64(-1)
+
+
+@kernel(types.boolean(types.int32, types.uint64[::1], HINTS_TYPE, TABLE, SCRATCH, types.int64))
+def look_up(fuse, entry, hints, table, scratch, received):
+    """Answer the LOOKUP in the scratch if it is one of a file that is in a tree.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
+        hints: uint32[HINTS].
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        scratch: Scratch.
+        received: int64, bytes of the request.
+
+    Returns:
+        boolean, whether it was answered; else it is the control plane's.
+    """
+    words = scratch.words
+    parent = words[IN_NODEID]
+    root = parent & ~np.uint64(WITHIN)
+    if parent >= np.uint64(PLAIN) or root == _ZERO:
+        return False
+    row = table[np.int64(hints[hint(root)])]
+    if row[INODE] != root:
+        return False
+    found = file_named(row, scratch.data, received)
+    if found < 0:
+        return False
+    file = np.uint64(found)
+    # The tree itself holds its files unless it has directories; those hold PER_DIRECTORY each.
+    directory = _ZERO
+    if row[PER_DIRECTORY] != _ZERO:
+        directory = np.uint64(DIRECTORIES) + file // row[PER_DIRECTORY]
+    if parent & np.uint64(WITHIN) != directory:
+        return False
+    inode = root + file + _ONE
+    for i in range(ENTRY_WORDS):
+        words[DATA + i] = entry[i]
+    words[DATA + ENTRY_NODEID] = inode
+    words[DATA + ENTRY_INO] = inode
+    words[DATA + ENTRY_SIZE] = row[SIZE]
+    words[DATA + ENTRY_BLOCKS] = (row[SIZE] + np.uint64(SECTOR - 1)) // np.uint64(SECTOR)
+    reply_data(fuse, scratch, WORD * ENTRY_WORDS)
+    return True

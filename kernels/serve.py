@@ -1,0 +1,319 @@
+"""The request loop of a worker: data files found, opened and read, the rest passed on.
+
+Called by dgenfs.mount, one thread a worker. Duties of a reader of /dev/fuse: Linux fs/fuse/dev.c.
+The descriptor may be any that keeps message boundaries, so a SOCK_SEQPACKET pair stands in for
+/dev/fuse in tests.
+"""
+
+import errno
+
+import numpy as np
+from numba import types
+
+from dgenfs.kernels import libc
+from dgenfs.kernels.cache import CACHE
+from dgenfs.kernels.counters import (
+    BUSY_WITH,
+    BYTES,
+    ERRORS,
+    OPENED,
+    REFUSED,
+    RELEASED,
+    REQUESTS,
+    count_latency,
+)
+from dgenfs.kernels.fuse import (
+    GETXATTR_NAME,
+    GETXATTR_NAME_BYTE,
+    IN_HEADER,
+    IN_LENGTH_AND_OPCODE,
+    IN_NODEID,
+    IN_UNIQUE,
+    MAX_READ,
+    OPEN_FLAGS,
+    OPEN_OUT,
+    OPEN_OUT_FH,
+    OPEN_OUT_FLAGS,
+    OPEN_REQUEST,
+    READ_FH,
+    READ_OFFSET,
+    READ_REQUEST,
+    READ_SIZE,
+    RELEASE_FH,
+    RELEASE_REQUEST,
+    Opcode,
+)
+from dgenfs.kernels.ids import CONTROL, FILE_BITS, ROW_BITS
+from dgenfs.kernels.jit import inlined, kernel
+from dgenfs.kernels.lookups import HINTS_TYPE, INODE, TABLE, TAG, find_row, look_up
+from dgenfs.kernels.reads import finish, prepare
+from dgenfs.kernels.row import FILES, SIZE
+from dgenfs.kernels.scratch import DATA, REQUEST_BYTES, SCRATCH, TIME, address_of, reply, reply_data
+
+# Bytes of a listing's reply, which goes through a socket: net.core.wmem_max may be 208 KiB. The
+# kernel asks for the rest.
+MAX_LISTING = 128 << 10
+
+O_ACCMODE = 3
+O_TRUNC = 0o1000
+USER = b"user."  # what the names of our extended attributes start with
+
+EINTR = errno.EINTR
+EAGAIN = errno.EAGAIN
+ENOENT = errno.ENOENT
+EBADF = errno.EBADF
+EINVAL = errno.EINVAL
+EIO = errno.EIO
+ENOSYS = errno.ENOSYS
+ENODATA = errno.ENODATA
+
+FLUSH = np.uint64(Opcode.FLUSH)
+GETXATTR = np.uint64(Opcode.GETXATTR)
+INTERRUPT = np.uint64(Opcode.INTERRUPT)
+LOOKUP = np.uint64(Opcode.LOOKUP)
+OPEN = np.uint64(Opcode.OPEN)
+READ = np.uint64(Opcode.READ)
+READDIR = np.uint64(Opcode.READDIR)
+READDIRPLUS = np.uint64(Opcode.READDIRPLUS)
+RELEASE = np.uint64(Opcode.RELEASE)
+
+_LOWER_HALF = np.uint64(0xFFFFFFFF)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_CONTROL = np.uint64(CONTROL)
+_USER_LENGTH = len(USER)
+_USER = np.uint64(int.from_bytes(USER, "little"))
+_USER_MASK = np.uint64((1 << 8 * len(USER)) - 1)
+
+
+@inlined
+def now(scratch):
+    """Return the monotonic time (uint64), nanoseconds."""
+    libc.clock_gettime(libc.CLOCK_MONOTONIC, address_of(scratch, TIME))
+    return scratch.words[TIME] * np.uint64(1_000_000_000) + scratch.words[TIME + 1]
+
+
+@kernel(types.void(types.int32, TABLE, CACHE, SCRATCH, types.uint64[::1], types.int64))
+def answer_read(fuse, table, cache, scratch, counters, received):
+    """Answer the READ in the scratch.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        cache: Cache.
+        scratch: Scratch.
+        counters: uint64[COUNTERS].
+        received: int64, bytes of the request.
+    """
+    started = now(scratch)
+    words = scratch.words
+    error = 0
+    length = _ZERO
+    slices = 0
+    if received < READ_REQUEST:
+        error = EINVAL
+    else:
+        fh = words[READ_FH]
+        offset = words[READ_OFFSET]
+        wanted = words[READ_SIZE] & _LOWER_HALF
+        row = table[np.int64((fh >> np.uint64(FILE_BITS)) & np.uint64((1 << ROW_BITS) - 1))]
+        file = fh & np.uint64((1 << FILE_BITS) - 1)
+        tag = fh >> np.uint64(FILE_BITS + ROW_BITS)
+        if row[INODE] == _ZERO or row[TAG] != tag or file >= row[FILES]:
+            error = EBADF
+        elif wanted > np.uint64(MAX_READ):
+            error = EINVAL
+        elif offset < row[SIZE]:
+            length = min(wanted, row[SIZE] - offset)
+            if length != _ZERO:
+                slices = prepare(row, file, offset, length, cache, scratch)
+    taken = reply(fuse, scratch, np.int64(length), error, slices)
+    if not taken and libc.errno() != ENOENT:
+        # ENOENT: the client was killed meanwhile. After anything else it still waits.
+        counters[REFUSED] += _ONE
+        reply(fuse, scratch, 0, EIO, 0)
+    finish(cache, scratch, slices)
+    counters[REQUESTS + np.int64(READ)] += _ONE
+    counters[BYTES] += length
+    if error != 0:
+        counters[ERRORS] += _ONE
+    count_latency(counters, now(scratch) - started)
+
+
+@kernel(types.boolean(types.int32, types.uint64, HINTS_TYPE, TABLE, SCRATCH, types.int64))
+def open_file(fuse, open_flags, hints, table, scratch, received):
+    """Answer the OPEN in the scratch if it is one of a data file for reading.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        open_flags: uint64, FOPEN_* of the reply.
+        hints: uint32[HINTS].
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        scratch: Scratch.
+        received: int64, bytes of the request.
+
+    Returns:
+        boolean, whether it was answered; else it is the control plane's.
+    """
+    words = scratch.words
+    if received < OPEN_REQUEST or words[OPEN_FLAGS] & np.uint64(O_ACCMODE | O_TRUNC) != _ZERO:
+        return False
+    row, file = find_row(hints, table, words[IN_NODEID])
+    if row < 0:
+        return False
+    words[DATA + OPEN_OUT_FH] = (
+        table[row, TAG] << np.uint64(FILE_BITS + ROW_BITS)
+        | np.uint64(row) << np.uint64(FILE_BITS)
+        | file
+    )
+    words[DATA + OPEN_OUT_FLAGS] = open_flags
+    reply_data(fuse, scratch, OPEN_OUT)
+    return True
+
+
+@inlined
+def closes_a_file(scratch, received):
+    """Return whether the RELEASE in the scratch is of a data file."""
+    return received >= RELEASE_REQUEST and scratch.words[RELEASE_FH] < _CONTROL
+
+
+@inlined
+def reads_a_file(scratch, received):
+    """Return whether the READ in the scratch is to be answered here, with an error if need be."""
+    return received < READ_REQUEST or scratch.words[READ_FH] < _CONTROL
+
+
+@inlined
+def asks_for_others(scratch, received):
+    """Return whether the GETXATTR in the scratch is of no ``user.`` attribute.
+
+    We have no others; ls asks for two of each file.
+    """
+    whole = received >= GETXATTR_NAME_BYTE + _USER_LENGTH
+    return whole and scratch.words[GETXATTR_NAME] & _USER_MASK != _USER
+
+
+@inlined
+def answer(fuse, open_flags, entry, hints, table, cache, scratch, counters, received):
+    """Answer the request in the scratch if it is one of a data file.
+
+    Returns:
+        boolean, whether it was answered; else it is the control plane's.
+    """
+    opcode = scratch.words[IN_LENGTH_AND_OPCODE] >> np.uint64(32)
+    if opcode == READ:
+        if not reads_a_file(scratch, received):
+            return False
+        answer_read(fuse, table, cache, scratch, counters, received)
+        return True  # and counted
+    if opcode == FLUSH:
+        # Once: the kernel then leaves it out.
+        reply(fuse, scratch, 0, ENOSYS, 0)
+    elif opcode == INTERRUPT:
+        # No read lasts long enough to be worth ending; the kernel allows us to pass over it.
+        pass
+    elif opcode == RELEASE and closes_a_file(scratch, received):
+        reply(fuse, scratch, 0, 0, 0)
+        counters[RELEASED] += _ONE
+    elif opcode == OPEN and open_file(fuse, open_flags, hints, table, scratch, received):
+        counters[OPENED] += _ONE
+    elif opcode == LOOKUP and look_up(fuse, entry, hints, table, scratch, received):
+        pass
+    elif opcode == GETXATTR and asks_for_others(scratch, received):
+        reply(fuse, scratch, 0, ENODATA, 0)
+    else:
+        return False
+    counters[REQUESTS + np.int64(opcode)] += _ONE
+    return True
+
+
+@inlined
+def limit_listing(scratch, received):
+    """Let the READDIR in the scratch, if it is one, ask for no more than MAX_LISTING."""
+    words = scratch.words
+    opcode = words[IN_LENGTH_AND_OPCODE] >> np.uint64(32)
+    whole = opcode in (READDIR, READDIRPLUS) and received >= READ_REQUEST
+    if whole and words[READ_SIZE] & _LOWER_HALF > np.uint64(MAX_LISTING):
+        words[READ_SIZE] = (words[READ_SIZE] & ~_LOWER_HALF) | np.uint64(MAX_LISTING)
+
+
+@kernel(
+    types.int64(
+        types.int32,
+        types.int32,
+        types.int64[::1],
+        types.uint64,
+        types.uint64[::1],
+        HINTS_TYPE,
+        TABLE,
+        CACHE,
+        SCRATCH,
+        types.uint64[::1],
+    )
+)
+def serve(fuse, control, stop, open_flags, entry, hints, table, cache, scratch, counters):
+    """Read and answer requests until the connection ends or ``stop`` says so.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        control: int32, socket to the control plane; one message a request.
+        stop: int64[1], not 0 to return at the next signal to this thread (EINTR).
+        open_flags: uint64, FOPEN_* of the reply to OPEN.
+        entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
+        hints: uint32[HINTS].
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        cache: Cache.
+        scratch: Scratch, this worker's own.
+        counters: uint64[COUNTERS], this worker's own.
+
+    Returns:
+        int64: 0 if stopped, else the errno that ended it (ENODEV: unmounted or aborted).
+    """
+    request = scratch.data.ctypes.data
+    while stop[0] == 0:
+        received = libc.read(fuse, request, np.uint64(REQUEST_BYTES))
+        if received < 0:
+            error = libc.errno()
+            # ENOENT: the request was aborted while it was copied.
+            if error in (EINTR, EAGAIN, ENOENT):
+                continue
+            return np.int64(error)
+        if received < IN_HEADER:
+            # Never the kernel's. End of file on a socket that stands in for it.
+            if received == 0:
+                return np.int64(0)
+            continue
+        counters[BUSY_WITH] = scratch.words[IN_UNIQUE]
+        if not answer(fuse, open_flags, entry, hints, table, cache, scratch, counters, received):
+            limit_listing(scratch, received)
+            while libc.send(control, request, np.uint64(received), libc.MSG_NOSIGNAL) < 0:
+                error = libc.errno()
+                if error != EINTR or stop[0] != 0:
+                    return np.int64(error)
+        counters[BUSY_WITH] = _ZERO
+    return np.int64(0)
+
+
+@kernel(types.int64(types.int32, types.int32, types.uint8[::1]))
+def pump(control, fuse, message):
+    """Carry replies from the control plane to the kernel until the socket ends.
+
+    Args:
+        control: int32, socket to the control plane; one message a reply.
+        fuse: int32, descriptor of /dev/fuse.
+        message: uint8[::1], room for the largest reply.
+
+    Returns:
+        int64: 0 at the socket's end, else the errno that ended it.
+    """
+    while True:
+        length = libc.recv(control, message.ctypes.data, np.uint64(message.size), np.int32(0))
+        if length == 0:
+            return np.int64(0)
+        if length < 0:
+            error = libc.errno()
+            if error != EINTR:
+                return np.int64(error)
+        else:
+            # A reply that the kernel refuses is to a request that is gone.
+            libc.write(fuse, message.ctypes.data, np.uint64(length))
