@@ -55,13 +55,13 @@ COLUMNS = 8
 
 # Columns of Cache.ghosts; KEY and NUMBER are the same.
 ASKED = 2  # bit i: extent i was asked for
-END = 3  # of the last read, bytes from the block's start
-SMALL_READS = 4  # of less than an extent, that did not go on where the last one ended
+END = 3  # of the read furthest on, bytes from the block's start
+SMALL_READS = 4  # of less than an extent, of what was asked for before
 ASKED_AT = 5  # turn of the last read
 
-# Reads of less than an extent that a block must see before it is kept: what is filled for the
-# first, 64 KiB, must come to less than what is saved at the others.
-ENOUGH = np.uint64(16)
+# Reads of less than an extent, of what was asked for before, until a block is kept: filling an
+# extent of 64 KiB must come to less than generating 4 KiB so many times.
+ENOUGH = np.uint64(64)
 
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
@@ -161,9 +161,8 @@ def _bucket(cache, key, number):
 def asked_again(cache, key, number, start, end):
     """Note that a block is asked for; return whether it is worth a slot.
 
-    It is when one of these extents was asked for before and no more other blocks were since than
-    there are slots, unless this read goes on where the last one ended. Of reads of less than an
-    extent it takes ENOUGH.
+    It is when this read goes back to extents that were asked for before, and no more other blocks
+    were since than there are slots. Of reads of less than an extent it takes ENOUGH.
 
     Args:
         cache: Cache, with slots.
@@ -188,14 +187,14 @@ def asked_again(cache, key, number, start, end):
         ghost[KEY] = key
         ghost[NUMBER] = number
         ghost[ASKED] = _ZERO
-        ghost[END] = NONE
+        ghost[END] = _ZERO
         ghost[SMALL_READS] = _ZERO
-    again = start != ghost[END] and ghost[ASKED] & wanted != _ZERO
+    again = start < ghost[END] and ghost[ASKED] & wanted != _ZERO
     if again and end - start < np.uint64(EXTENT):
         ghost[SMALL_READS] += _ONE
         again = ghost[SMALL_READS] >= ENOUGH
     ghost[ASKED] |= wanted
-    ghost[END] = end
+    ghost[END] = max(ghost[END], end)
     ghost[ASKED_AT] = state[TURN]
     mutex_unlock(state.ctypes.data)
     return again

@@ -84,7 +84,7 @@ class TopologyFile:
                         "thread": worker.name,
                         "tid": worker.native_id,
                         "cpus": of.node.cpus,
-                        "cpu_seconds": seconds.get(worker.native_id, 0.0),
+                        "cpu_seconds": seconds.get(worker.native_id),
                         "requests": int(worker.counters[: counters.OPCODES].sum()),
                         "bytes": int(worker.counters[counters.BYTES]),
                     }
@@ -122,7 +122,12 @@ class TopologyFile:
 
 def _cpu_seconds() -> dict[int | None, float]:
     """Return the processor time of each thread of this process, by its id."""
-    return {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
+    try:
+        threads = psutil.Process().threads()
+    except (OSError, psutil.Error) as error:
+        log.debug("processor times unknown: %s", error)
+        return {}
+    return {one.id: one.user_time + one.system_time for one in threads}
 
 
 def _settings(data: bytes) -> dict[str, int | None]:

@@ -97,6 +97,7 @@ class Stats:
         """Collect from ``workers`` and from what the control plane counts, uint64[COUNTERS]."""
         self._workers = workers
         self._own = own
+        self._version = dgenfs.__version__  # now, as it is read from a file
         self._started = time.monotonic()
         self._registry = CollectorRegistry()
         self._registry.register(_Metrics(self))
@@ -110,7 +111,7 @@ class Stats:
         counted = (self._own + self._workers.counters()).tolist()
         latencies = counted[counters.LATENCY : counters.LATENCY + counters.LATENCIES]
         return {
-            "version": dgenfs.__version__,
+            "version": self._version,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
             "open_handles": counted[counters.OPENED] - counted[counters.RELEASED],
             "requests": {

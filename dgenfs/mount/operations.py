@@ -161,9 +161,9 @@ class Operations(pyfuse3.Operations):
         """Log an error, count it if it is one of ours, and return it as the kernel is to get it."""
         if isinstance(error, FUSEError):
             return error
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError):
             log.debug("%s: %s", what, error)
-            return FUSEError(error.errno)
+            return FUSEError(error.errno or errno.EIO)
         log.error("%s", what, exc_info=error)
         self.counters[counts.FAULTS] += 1
         return FUSEError(errno.EIO)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 KICK = signal.SIGUSR2  # ends a worker's blocking call; its handler does nothing
 MAX_WORKERS = 256  # of one node
+MEMORY = psutil.virtual_memory().total  # bytes
 DEFAULT_CACHE = 16 << 20  # bytes, where the processor does not tell of its caches
 
 _DISCONNECTED = (errno.ENODEV, errno.ECONNABORTED)
@@ -307,8 +308,7 @@ def check_cache(size: int, nodes: int) -> None:
     """Raise ValueError if there cannot be a cache of ``size`` bytes on each of so many nodes."""
     if not 0 <= size <= 1 << 44:
         raise ValueError(f"cache_bytes {size}: must be 0 to 16 TiB")
-    memory = psutil.virtual_memory().total
-    if size * nodes > memory:
+    if size * nodes > MEMORY:
         raise ValueError(
-            f"cache_bytes {size} on {nodes} node(s): must fit into the machine's {memory} bytes"
+            f"cache_bytes {size} on {nodes} node(s): must fit into the machine's {MEMORY} bytes"
         )
