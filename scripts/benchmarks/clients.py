@@ -13,8 +13,9 @@ BLOCK = 4096  # bytes
 HELD = 10_000  # files that one process has open; the usual hard limit is 20,000 and more
 
 
-def random_reads(file: Path, size: int) -> Callable[[], object]:
-    """Open ``file``, for as long as this process lives, and return a read of 4 KiB at random.
+@contextmanager
+def random_reads(file: Path, size: int) -> Iterator[Callable[[], object]]:
+    """Open ``file`` and yield a read of 4 KiB at random.
 
     Args:
         file: what to read.
@@ -29,7 +30,10 @@ def random_reads(file: Path, size: int) -> Callable[[], object]:
         if os.preadv(descriptor, buffers, offsets[source.getrandbits(16)]) != BLOCK:
             raise AssertionError(f"{file}: a short read")
 
-    return read
+    try:
+        yield read
+    finally:
+        os.close(descriptor)
 
 
 def open_and_close(file: Path) -> Callable[[], object]:

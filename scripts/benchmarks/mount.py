@@ -46,8 +46,8 @@ PROMISES = (
 def mount() -> Iterator[Suite]:
     """Reads and copies from a mount, with mock-large-files-fuse and the Python plane as peers."""
     with ExitStack() as stack:
-        ours = stack.enter_context(mounts.dgenfs())
-        python = stack.enter_context(mounts.dgenfs("--data-plane", "pyfuse3"))
+        ours = stack.enter_context(mounts.dgenfs()).path
+        python = stack.enter_context(mounts.dgenfs("--data-plane", "pyfuse3")).path
         mock = stack.enter_context(mounts.mock_large_files(FILE))
         small_mock = stack.enter_context(mounts.mock_large_files(COPY))
         folder = stack.enter_context(memory.folder(COPY))

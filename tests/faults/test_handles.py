@@ -5,8 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from life.daemons import NAME, ended, right, run, serving
-from mounting import is_mounted
+from clients import NAME, right
+from mounting import ended, is_mounted, mounted
+from processes import run
 
 HOLD = """
 import os, resource, sys
@@ -22,7 +23,7 @@ sys.stdin.read()
 def test_many_open_files_of_many_processes(tmp_path: Path) -> None:
     """A handle takes no memory."""
     each, processes = 10_000, 5
-    with serving(tmp_path, NAME, "100000x5000") as mount:
+    with mounted(tmp_path, NAME, "100000x5000") as mount:
         right(mount.path / NAME)
         before = mount.rss()
         holders = [
@@ -49,7 +50,7 @@ def test_many_open_files_of_many_processes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["-l", "-f"])
 def test_unmounting_with_a_thousand_open_files(tmp_path: Path, how: str) -> None:
-    with serving(tmp_path, NAME, "1000x5000") as mount:
+    with mounted(tmp_path, NAME, "1000x5000") as mount:
         paths = sorted((mount.path / "1000x5000").iterdir())
         files = [os.open(path, os.O_RDONLY) for path in paths]
         try:

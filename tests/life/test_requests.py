@@ -4,10 +4,12 @@ import struct
 import sys
 from pathlib import Path
 
+from mounting import environment_of
+from processes import run
+
 from dgenfs.kernels.counters import BUSY_WITH, REFUSED
 from dgenfs.kernels.fuse import Opcode
 from dgenfs.mount.inodes import ROOT, Inodes
-from life.daemons import environment_of, run
 from life.fuzz_requests import Fuzzer, Loop
 
 GETATTR = 3

@@ -17,7 +17,8 @@ import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mounting import Mount, eventually, mounted
+from mounting import PLANES, Mount, mounted
+from processes import eventually
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,12 +29,12 @@ BLOCK = 4 << 20
 REFUSED = r"WARNING dgenfs.mount.control .*nothing was changed"
 
 
-@pytest.fixture(scope="module", params=["compiled", "pyfuse3"])
+@pytest.fixture(scope="module", params=PLANES)
 def used(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mount]:
     options = ["--data-plane", request.param, "--cache", "8M"]
-    with mounted(tmp_path_factory.mktemp("control"), "1T", options=options, limit=240) as mount:
+    with mounted(tmp_path_factory.mktemp("control"), "1T", *options, limit=240) as mount:
         yield mount
 
 
@@ -50,7 +51,7 @@ def mount(used: Mount) -> Mount:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mount]:
     """For tests of what both planes have in common."""
-    with mounted(tmp_path_factory.mktemp("shared"), "1T", options=["--cache", "8M"]) as mount:
+    with mounted(tmp_path_factory.mktemp("shared"), "1T", "--cache", "8M", limit=120) as mount:
         mount.expected_log.append(REFUSED)
         yield mount
 
@@ -103,13 +104,13 @@ def test_topology(mount: Mount) -> None:
     # What a worker counts, it counts after its reply.
     eventually(lambda: resident(mount) == 64 * EXTENT)
     found = mount.topology()
-    threads = {int(path.name) for path in Path(f"/proc/{mount.pid}/task").iterdir()}
+    tasks = mount.tasks()
     for node in found["nodes"]:
         assert node["memory_bytes"] > 0
         assert len(node["workers"]) == (found["workers_per_node"] if compiled else 0)
         for worker in node["workers"]:
             assert worker["thread"].startswith(f"dgenfs-node{node['node']}-")
-            assert worker["tid"] in threads
+            assert worker["tid"] in tasks
             assert set(worker["cpus"]) <= set(node["cpus"])
         cache = node["cache"]
         assert cache["capacity_bytes"] == 8 << 20

@@ -47,7 +47,7 @@ def mount(
     options = ["--data-plane", plane, "--io", io_mode]
     if cache is not None:
         options += ["--cache", cache]
-    with mounted(tmp_path_factory.mktemp("reads"), options=options, limit=300) as mount:
+    with mounted(tmp_path_factory.mktemp("reads"), *options, limit=300) as mount:
         yield mount
 
 

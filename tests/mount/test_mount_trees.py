@@ -15,18 +15,18 @@ import pytest
 import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mounting import Mount, mounted
+from mounting import PLANES, Mount, mounted
 
 LISTED = [f"{i}K_s{i}.bin" for i in range(200)]
 BILLION = ["1000000000x4K_d2_c1.5_f1000", "1000000000x4K_d2_c1.5", "1000000000x4K_d2_f1000000000"]
 
 
-@pytest.fixture(scope="module", params=["compiled", "pyfuse3"])
+@pytest.fixture(scope="module", params=PLANES)
 def mount(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mount]:
     options = ["--data-plane", request.param]
-    with mounted(tmp_path_factory.mktemp("trees"), *LISTED, options=options, limit=240) as mount:
+    with mounted(tmp_path_factory.mktemp("trees"), *LISTED, *options, limit=240) as mount:
         yield mount
 
 
