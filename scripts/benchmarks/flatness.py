@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from holders import held_open
+
 from benchmarks import mounts
-from benchmarks.clients import held_open, open_and_close, random_reads
+from benchmarks.clients import open_and_close, random_reads
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Series, Suite, Target, Timings
 from dgenfs import Spec
@@ -47,7 +49,7 @@ def _open_handles(stack: ExitStack) -> Iterator[Series]:
     reads, opens = [], []
     for number in HANDLES:
         file = stack.enter_context(mounts.dgenfs()).path / "1T"
-        stack.enter_context(held_open(file, number))
+        stack.enter_context(held_open([str(file)] * number))
         read = stack.enter_context(random_reads(file, FILE))
         case = Case(f"4 KiB random, {number} open handles", repeated(read, TURN))
         reads.append((float(number), case))
