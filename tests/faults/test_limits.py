@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from clients import NAME, advance, clients_of, right
 from mounting import DGENFS, Mount, cleaned, environment_of, is_mounted, mounted
-from privileges import as_root
+from privileges import small_disk
 from processes import eventually, run
 
 from dgenfs.mount.mountpoint import mounted_at
@@ -139,20 +139,9 @@ def test_killed_for_want_of_memory(tmp_path: Path) -> None:
         right(mount.path / NAME)
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    folder.mkdir()
-    as_root("mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder))
-    try:
-        yield folder
-    finally:
-        as_root("umount", "-l", str(folder))
-
-
 def test_full_log_disk(tmp_path: Path) -> None:
     path = tmp_path / "mnt"
-    with small_disk(tmp_path / "disk") as disk, cleaned(path):
+    with small_disk(tmp_path / "disk", "64k") as disk, cleaned(path):
         log, filler = disk / "log", disk / "filler"
         filler.write_bytes(bytes(60 << 10))
         run("env", "DGENFS_LOG=trace", DGENFS, "mount", path, NAME, f"--log-file={log}")
@@ -168,7 +157,7 @@ def test_full_log_disk(tmp_path: Path) -> None:
 
 
 def test_full_disk_of_standard_error(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "log").write_bytes(bytes(64 << 10))
         shell = f'exec "$@" 2>>{disk / "log"}'
         command = ("env", "DGENFS_LOG=trace", "sh", "-c", shell, "sh", DGENFS)
@@ -195,7 +184,7 @@ def _used(mount: Mount) -> None:
 
 def test_full_tmp(tmp_path: Path) -> None:
     """Nothing is kept in a temporary folder."""
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "full").write_bytes(bytes(64 << 10))
         environment = {"TMPDIR": str(disk)}
         with mounted(tmp_path, NAME, environment=environment) as mount:
