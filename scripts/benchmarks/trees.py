@@ -20,6 +20,8 @@ LARGE = "1000000x100K_d2_c1.5"  # one directory of a million files
 READ = "4 KiB read"
 LISTED = "4 KiB file opened, read and closed, after a listing"
 UNLISTED = "4 KiB file opened, read and closed, unlisted"
+# 4 KiB reads that each may take at most; the kernel has to ask for a file it does not know.
+READS = {LISTED: 4, UNLISTED: 5}
 LIST = "directory of 1,000,000 files listed"
 LISTED_SECONDS = 15  # at most
 GROWTH = 50_000_000  # bytes, of the daemon while it lists, at most
@@ -46,9 +48,9 @@ def trees() -> Iterator[Suite]:
         ]
 
         def targets(timings: Timings) -> Iterator[Target]:
-            for case in (LISTED, UNLISTED):
+            for case, most in READS.items():
                 reads = timings[case].median / timings[READ].median
-                yield Target(f"{case}: 4 x a 4 KiB read / time", 4 / reads, 1)
+                yield Target(f"{case}: {most} x a 4 KiB read / time", most / reads, 1)
             yield Target(f"{LIST}: {LISTED_SECONDS} s / time", 15 / timings[LIST].median, 1)
             grown = max(1, mount.rss() - before)
             yield Target("all of it: 50 MB / what the daemon grew", GROWTH / grown, 1)
