@@ -84,8 +84,7 @@ def ratio(text: str, most: int) -> int:
     return int(value * 1000)
 
 
-def parse(name: str) -> Content:
-    must(len(name.encode("utf-8", "surrogatepass")) <= 255)
+def without_extensions(name: str) -> tuple[str, str, str | None]:
     stem, ext, sidecar = name, "bin", None
     if "." in stem and stem.rsplit(".", 1)[1] in CHECKSUMS:
         stem, sidecar = stem.rsplit(".", 1)
@@ -94,6 +93,21 @@ def parse(name: str) -> Content:
     ):
         stem, ext = stem.rsplit(".", 1)
         must(re.fullmatch("[A-Za-z][A-Za-z0-9]{0,7}", ext) and ext not in CHECKSUMS)
+    return stem, ext, sidecar
+
+
+def params_of(fields: list[str], letters: str) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for param in fields:
+        must(param != "" and param[0] in letters)
+        must(param[0] not in params)
+        params[param[0]] = param[1:]
+    return params
+
+
+def parse(name: str) -> Content:
+    must(len(name.encode("utf-8", "surrogatepass")) <= 255)
+    stem, ext, sidecar = without_extensions(name)
     fields = stem.split("_")
     tree = re.match("[0-9]+x", fields[0]) is not None
     files = 1
@@ -106,11 +120,7 @@ def parse(name: str) -> Content:
     size = size_of(fields[0])
     must(0 <= size <= 2**63 - 1)
     must(files * size <= 2**63 - 1)
-    params: dict[str, str] = {}
-    for param in fields[1:]:
-        must(param != "" and param[0] in ("dcsbf" if tree else "dcsb"))
-        must(param[0] not in params)
-        params[param[0]] = param[1:]
+    params = params_of(fields[1:], "dcsbf" if tree else "dcsb")
     d_milli = ratio(params.get("d", "1"), 1000)
     c_milli = ratio(params.get("c", "1"), 20)
     seed = digits(params.get("s", "0"))

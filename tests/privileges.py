@@ -1,7 +1,10 @@
-"""Commands that only root may run, for the tests that need a device or a full disk."""
+"""What only root may do, for the tests that need a device or a full disk."""
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 def as_root(*command: str) -> str:
@@ -10,3 +13,25 @@ def as_root(*command: str) -> str:
     done = subprocess.run([*prefix, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A new folder that holds no more than ``size``, such as 64k."""
+    folder.mkdir()
+    as_root("mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "none", str(folder))
+    try:
+        yield folder
+    finally:
+        as_root("umount", "-l", str(folder))
+
+
+@contextmanager
+def block_device(image: Path) -> Iterator[Path]:
+    """A device of ours whose content is that of a file."""
+    device = Path(as_root("losetup", "--find", "--show", str(image)))
+    try:
+        as_root("chown", str(os.geteuid()), str(device))
+        yield device
+    finally:
+        as_root("losetup", "--detach", str(device))

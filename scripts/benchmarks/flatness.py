@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+
+from holders import held_open
 
 from benchmarks import mounts
-from benchmarks.clients import held_open, open_and_close, random_reads
+from benchmarks.clients import open_and_close, random_reads
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Series, Suite, Target, Timings
 from dgenfs import Spec
@@ -21,7 +22,7 @@ FLAT = 0.8  # the slowest point, as a share of the fastest
 def flatness() -> Iterator[Suite]:
     """What speed must not depend on: the size of a file, and how many files are open."""
     with ExitStack() as stack:
-        series = [_file_sizes(stack.enter_context(mounts.dgenfs())), *_open_handles(stack)]
+        series = [_file_sizes(stack), *_open_handles(stack)]
 
         def targets(timings: Timings) -> Iterator[Target]:
             for one in series:
@@ -32,12 +33,14 @@ def flatness() -> Iterator[Suite]:
         yield Suite("flatness", 31, [], targets, series)
 
 
-def _file_sizes(ours: Path) -> Series:
+def _file_sizes(stack: ExitStack) -> Series:
+    ours = stack.enter_context(mounts.dgenfs()).path
     points = []
     for name in SIZES:
         size = Spec.parse(name).size
-        read = repeated(random_reads(ours / name, size), TURN)
-        points.append((float(size), Case(f"4 KiB random of {name}", read)))
+        read = stack.enter_context(random_reads(ours / name, size))
+        case = Case(f"4 KiB random of {name}", repeated(read, TURN))
+        points.append((float(size), case))
     return Series("4 KiB random, by file size", "file size, bytes", {"dgenfs": points}, True)
 
 
@@ -45,10 +48,11 @@ def _open_handles(stack: ExitStack) -> Iterator[Series]:
     """Yield what reading, and opening one more, takes; the handles stay open, a mount for each."""
     reads, opens = [], []
     for number in HANDLES:
-        file = stack.enter_context(mounts.dgenfs()) / "1T"
-        stack.enter_context(held_open(file, number))
-        read = repeated(random_reads(file, FILE), TURN)
-        reads.append((float(number), Case(f"4 KiB random, {number} open handles", read)))
+        file = stack.enter_context(mounts.dgenfs()).path / "1T"
+        stack.enter_context(held_open([str(file)] * number))
+        read = stack.enter_context(random_reads(file, FILE))
+        case = Case(f"4 KiB random, {number} open handles", repeated(read, TURN))
+        reads.append((float(number), case))
         case = Case(f"open and close, {number} open handles", repeated(open_and_close(file), TURN))
         opens.append((float(number), case))
     yield Series("4 KiB random, by open handles", "open handles", {"dgenfs": reads}, True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numba
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -96,16 +97,11 @@ def machine() -> dict[str, str]:
     """Return what the figures depend on."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     models = [line.split(":")[1].strip() for line in cpuinfo.splitlines() if "model name" in line]
-    (memory,) = [
-        int(line.split()[1])
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("MemTotal:")
-    ]
     nodes = topology.detect().nodes
     return {
         "processor": models[0] if models else platform.machine(),
         "CPUs": f"{sum(len(node.cpus) for node in nodes)} on {len(nodes)} NUMA node(s)",
-        "memory": f"{memory / (1 << 20):.1f} GiB",
+        "memory": f"{psutil.virtual_memory().total / (1 << 30):.1f} GiB",
         "kernel": platform.release(),
         "Python": platform.python_version(),
         "numba": numba.__version__,

@@ -35,9 +35,11 @@ HOT_SMALL = Workload("4 KiB random in 8 MiB", 4096, AT_RANDOM, 8 * MIB)
 def scaling() -> Iterator[Suite]:
     """How speed depends on readers, cache, duplicates and ratio."""
     with ExitStack() as stack:
-        ours = stack.enter_context(mounts.dgenfs())
+        ours = stack.enter_context(mounts.dgenfs()).path
         mock = stack.enter_context(mounts.mock_large_files(FILE))
-        cached = {cache: stack.enter_context(mounts.dgenfs("--cache", cache)) for cache in CACHES}
+        cached = {
+            cache: stack.enter_context(mounts.dgenfs("--cache", cache)).path for cache in CACHES
+        }
         series = [
             *_readers(ours, mock),
             *_caches(cached),

@@ -1,55 +1,30 @@
 import os
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from life.daemons import NAME, ended, right, run, serving
-from mounting import is_mounted
-
-HOLD = """
-import os, resource, sys
-folder, first, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-files = [os.open(f"{folder}/{i:06}.bin", os.O_RDONLY) for i in range(first, first + count)]
-print(sum(len(os.pread(file, 1, 0)) for file in files), flush=True)
-sys.stdin.read()
-"""
+from clients import NAME, right
+from holders import held_open
+from mounting import ended, is_mounted, mounted
+from processes import run
 
 
 def test_many_open_files_of_many_processes(tmp_path: Path) -> None:
     """A handle takes no memory."""
-    each, processes = 10_000, 5
-    with serving(tmp_path, NAME, "100000x5000") as mount:
+    count = 50_000
+    with mounted(tmp_path, NAME, "100000x5000") as mount:
         right(mount.path / NAME)
         before = mount.rss()
-        holders = [
-            subprocess.Popen(
-                [sys.executable, "-c", HOLD, mount.path / "100000x5000", str(i * each), str(each)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            for i in range(processes)
-        ]
-        try:
-            for holder in holders:
-                assert holder.stdout
-                assert holder.stdout.readline() == f"{each}\n".encode()
-            assert mount.stats()["open_handles"] == each * processes
+        with held_open([f"{mount.path}/100000x5000/{i:06}.bin" for i in range(count)]):
+            assert mount.stats()["open_handles"] == count
             assert mount.rss() < before + (8 << 20)
             right(mount.path / NAME)
-        finally:
-            for holder in holders:
-                holder.kill()
-                holder.communicate()
         assert mount.settled()["open_handles"] == 0
 
 
 @pytest.mark.parametrize("how", ["-l", "-f"])
 def test_unmounting_with_a_thousand_open_files(tmp_path: Path, how: str) -> None:
-    with serving(tmp_path, NAME, "1000x5000") as mount:
+    with mounted(tmp_path, NAME, "1000x5000") as mount:
         paths = sorted((mount.path / "1000x5000").iterdir())
         files = [os.open(path, os.O_RDONLY) for path in paths]
         try:

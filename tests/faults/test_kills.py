@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from life.daemons import KILLED, NAME, Clients, clients_of, environment_of, right, run, serving
-from mounting import DGENFS, Mount, eventually
+from clients import KILLED, NAME, Clients, clients_of, right
+from mounting import DGENFS, Mount, environment_of, mounted
+from processes import eventually, run
 
 from dgenfs.mount.mountpoint import mounted_at
 
@@ -42,7 +43,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     with clients_of(tmp_path) as clients:
         for number in range(KILLS):
             options = OPTIONS[number % len(OPTIONS)]
-            with serving(tmp_path, NAME, TREE, *options, exit_code=killed) as mount:
+            with mounted(tmp_path, NAME, TREE, *options, exit_code=killed) as mount:
                 commands = load(mount, clients, number)
                 readers = clients.start(mount.path / NAME, 4)
                 time.sleep(source.uniform(0, 0.5))
@@ -51,7 +52,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
                     reader.failed(within=AT_ONCE, of=KILLED)
                 for command in commands:
                     command.wait(AT_ONCE)
-        with serving(tmp_path, NAME) as mount:
+        with mounted(tmp_path, NAME) as mount:
             right(mount.path / NAME)
 
 
@@ -73,14 +74,14 @@ def test_killed_while_it_starts(tmp_path: Path, moment: float | None) -> None:
         process.wait(AT_ONCE)
     if mounted_at(path):
         run("ls", path, seconds=AT_ONCE, code=2)
-    with serving(tmp_path, NAME) as mount:
+    with mounted(tmp_path, NAME) as mount:
         right(mount.path / NAME)
 
 
 def test_clients_killed_by_the_thousand(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME, "--cache=8M") as mount:
+    with mounted(tmp_path, NAME, "--cache=8M") as mount:
         right(mount.path / NAME)
-        memory, threads = mount.rss(), len(mount.threads())
+        memory, threads = mount.rss(), len(mount.tasks())
         source = random.Random()
         for _ in range(50):
             readers = [
@@ -99,6 +100,6 @@ def test_clients_killed_by_the_thousand(tmp_path: Path) -> None:
         assert found["open_handles"] == 0
         assert found["read_errors"] == 0
         assert found["refused_replies"] == 0
-        assert len(mount.threads()) == threads
+        assert len(mount.tasks()) == threads
         assert mount.rss() < memory + (16 << 20)
         right(mount.path / NAME)

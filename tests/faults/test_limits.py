@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from life.daemons import NAME, advance, clients_of, environment_of, right, run, serving
-from mounting import DGENFS, Mount, eventually, is_mounted, status_bytes
-from privileges import as_root
+from clients import NAME, advance, clients_of, right
+from mounting import DGENFS, Mount, cleaned, environment_of, is_mounted, mounted
+from privileges import small_disk
+from processes import eventually, run
 
 from dgenfs.mount.mountpoint import mounted_at
 
@@ -34,7 +35,7 @@ def test_too_few_descriptors_to_start(tmp_path: Path, limit: int) -> None:
 
 
 def test_just_enough_descriptors(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME, command=("prlimit", "--nofile=20", DGENFS)) as mount:
+    with mounted(tmp_path, NAME, command=("prlimit", "--nofile=20", DGENFS)) as mount:
         _used(mount)
         (mount.path / ".topology").write_text('{"workers_per_node": 5}')
         _used(mount)
@@ -43,7 +44,7 @@ def test_just_enough_descriptors(tmp_path: Path) -> None:
 def test_out_of_descriptors(tmp_path: Path) -> None:
     with (
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, "5x4K") as mount,
+        mounted(tmp_path, NAME, "5x4K") as mount,
     ):
         readers = clients.start(mount.path / NAME, 2)
         run("prlimit", "--pid", mount.pid, "--nofile=4:20000")
@@ -65,7 +66,7 @@ def test_clients_out_of_descriptors(tmp_path: Path) -> None:
         "except OSError as error:\n"
         "    print(error.strerror)\n"
     )
-    with serving(tmp_path, NAME) as mount:
+    with mounted(tmp_path, NAME) as mount:
         done = run("prlimit", "--nofile=500", "python3", "-c", opening, mount.path / NAME)
         assert done.out == b"Too many open files\n"
         assert mount.settled()["open_handles"] == 0
@@ -109,7 +110,7 @@ def test_memory_for_the_cache_and_300_mib_is_enough(tmp_path: Path) -> None:
     with (
         memory_cgroup(cache + BESIDE_THE_CACHE) as group,
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, f"--cache={cache}", command=within(group)) as mount,
+        mounted(tmp_path, NAME, f"--cache={cache}", command=within(group)) as mount,
     ):
         fio = clients.fio(mount)
         readers = clients.start(mount.path / NAME, 8)
@@ -118,7 +119,7 @@ def test_memory_for_the_cache_and_300_mib_is_enough(tmp_path: Path) -> None:
             advance(readers)
             time.sleep(0.3)
         assert fio.poll() is None
-        assert status_bytes(mount.pid, "VmHWM") <= cache + BESIDE_THE_CACHE
+        assert mount.peak_rss() <= cache + BESIDE_THE_CACHE
         clients.end()
 
 
@@ -128,72 +129,52 @@ def test_killed_for_want_of_memory(tmp_path: Path) -> None:
     with (
         memory_cgroup(250 * MIB) as group,
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, "--cache=1G", command=within(group), exit_code=killed) as mount,
+        mounted(tmp_path, NAME, "--cache=1G", command=within(group), exit_code=killed) as mount,
     ):
         once = f"dd if={mount.path / NAME} of={os.devnull} bs=1M count=900"
         # Twice, as only what is asked for again is kept.
         reader = clients.run(tmp_path / "dd", "sh", "-c", f"{once} && {once}")
         assert reader.wait(30) == 1
         mount.process.wait(5)
-    with serving(tmp_path, NAME) as mount:
+    with mounted(tmp_path, NAME) as mount:
         right(mount.path / NAME)
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    folder.mkdir()
-    as_root("mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder))
-    try:
-        yield folder
-    finally:
-        as_root("umount", "-l", str(folder))
 
 
 def test_full_log_disk(tmp_path: Path) -> None:
     path = tmp_path / "mnt"
-    path.mkdir()
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "64k") as disk, cleaned(path):
         log, filler = disk / "log", disk / "filler"
         filler.write_bytes(bytes(60 << 10))
-        try:
-            run("env", "DGENFS_LOG=trace", DGENFS, "mount", path, NAME, f"--log-file={log}")
-            for _ in range(10):
-                run("ls", "-l", path)
-                right(path / NAME)
-            assert log.stat().st_size == 4096
-            filler.unlink()
+        run("env", "DGENFS_LOG=trace", DGENFS, "mount", path, NAME, f"--log-file={log}")
+        for _ in range(10):
             run("ls", "-l", path)
-            assert log.stat().st_size > 4096
-            run(DGENFS, "umount", path)
-        finally:
-            if mounted_at(path):
-                as_root("umount", "-l", str(path))
+            right(path / NAME)
+        assert log.stat().st_size == 4096
+        filler.unlink()
+        run("ls", "-l", path)
+        assert log.stat().st_size > 4096
+        run(DGENFS, "umount", path)
         assert mounted_at(path) is None
 
 
 def test_full_disk_of_standard_error(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "log").write_bytes(bytes(64 << 10))
         shell = f'exec "$@" 2>>{disk / "log"}'
         command = ("env", "DGENFS_LOG=trace", "sh", "-c", shell, "sh", DGENFS)
-        with serving(tmp_path, NAME, command=command) as mount:
+        with mounted(tmp_path, NAME, command=command) as mount:
             _used(mount)
 
 
 def test_standard_error_that_nobody_reads(tmp_path: Path) -> None:
     command = ("env", "DGENFS_LOG=trace", "sh", "-c", '"$@" 2>&1 | true', "sh", DGENFS)
     path = tmp_path / "mnt"
-    path.mkdir()
-    process = subprocess.Popen([*command, "mount", "-f", str(path), NAME], env=environment_of())
-    try:
+    with cleaned(path):
+        process = subprocess.Popen([*command, "mount", "-f", str(path), NAME], env=environment_of())
         eventually(lambda: is_mounted(path))
         right(path / NAME)
         run(DGENFS, "umount", path)
         process.wait(5)
-    finally:
-        if mounted_at(path):
-            as_root("umount", "-l", str(path))
 
 
 def _used(mount: Mount) -> None:
@@ -204,8 +185,8 @@ def _used(mount: Mount) -> None:
 
 def test_full_tmp(tmp_path: Path) -> None:
     """Nothing is kept in a temporary folder."""
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "full").write_bytes(bytes(64 << 10))
         environment = {"TMPDIR": str(disk)}
-        with serving(tmp_path, NAME, environment=environment) as mount:
+        with mounted(tmp_path, NAME, environment=environment) as mount:
             _used(mount)

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from life.daemons import NAME, advance, clients_of, right, run, serving
-from mounting import DGENFS, Mount, eventually
+from clients import NAME, advance, clients_of, right
+from mounting import DGENFS, Mount, mounted
+from processes import eventually, run
 
 LAST_CPU = max(os.sched_getaffinity(0))
 ONLINE = Path(f"/sys/devices/system/cpu/cpu{LAST_CPU}/online")
@@ -21,13 +22,13 @@ def tune(mount: Mount, workers: int) -> None:
 
 
 def confine(mount: Mount, cpus: set[int]) -> None:
-    for task in Path(f"/proc/{mount.pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), cpus)
+    for task in mount.tasks():
+        os.sched_setaffinity(task, cpus)
 
 
 def test_fewer_cpus_for_the_daemon(tmp_path: Path) -> None:
     cpus = os.sched_getaffinity(0)
-    with serving(tmp_path, NAME, "--cache=8M") as mount, clients_of(tmp_path) as clients:
+    with mounted(tmp_path, NAME, "--cache=8M") as mount, clients_of(tmp_path) as clients:
         readers = clients.start(mount.path / NAME, 4)
         for allowed in ({min(cpus)}, {max(cpus)}, cpus):
             confine(mount, allowed)
@@ -64,7 +65,7 @@ def offline() -> Iterator[None]:
 
 @pytest.mark.alone
 def test_a_cpu_taken_away(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME) as mount, clients_of(tmp_path) as clients:
+    with mounted(tmp_path, NAME) as mount, clients_of(tmp_path) as clients:
         readers = clients.start(mount.path / NAME, 4)
         with offline():
             advance(readers)
@@ -81,7 +82,7 @@ def test_another_monotonic_clock(tmp_path: Path) -> None:
     if run("unshare", "--time", "true", code=None).code:
         pytest.skip("no time namespace can be made here")
     command = ("unshare", "--time", f"--monotonic={10 * 365 * 86_400}")
-    with serving(tmp_path, NAME, command=(*command, DGENFS)) as mount:
+    with mounted(tmp_path, NAME, command=(*command, DGENFS)) as mount:
         right(mount.path / NAME)
         found = mount.stats()
         assert 0 <= found["uptime_seconds"] < 60
@@ -99,7 +100,7 @@ def test_a_clock_that_jumps(tmp_path: Path) -> None:
         "main()\n"
     )
     with (
-        serving(tmp_path, NAME, command=(sys.executable, "-c", jumping)) as mount,
+        mounted(tmp_path, NAME, command=(sys.executable, "-c", jumping)) as mount,
         clients_of(tmp_path) as clients,
     ):
         readers = clients.start(mount.path / NAME, 2)

@@ -2,12 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
-from life.daemons import NAME, right, serving
-from mounting import DGENFS
+from clients import NAME, right
+from mounting import DGENFS, mounted
 
 
 def test_counters_never_go_back(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME, "--cache=8M") as mount:
+    with mounted(tmp_path, NAME, "--cache=8M") as mount:
         for _ in range(3):  # seen, kept, and there
             right(mount.path / NAME)
         before = mount.stats()
@@ -24,7 +24,7 @@ def test_counters_never_go_back(tmp_path: Path) -> None:
 def test_a_cache_that_there_is_no_room_for(tmp_path: Path) -> None:
     log = [r"\.topology: .*nothing was changed"]
     limit = ("prlimit", f"--as={4 << 30}")
-    with serving(tmp_path, NAME, command=(*limit, DGENFS), expected_log=log) as mount:
+    with mounted(tmp_path, NAME, command=(*limit, DGENFS), expected_log=log) as mount:
         before = mount.topology()
         with pytest.raises(OSError, match="Invalid argument"):
             (mount.path / ".topology").write_text(json.dumps({"cache_bytes": 8 << 30}))

@@ -37,6 +37,11 @@ EXCEPTIONS: dict[str, Callable[[], Exception]] = {
 }
 
 
+def with_fault(name: str, *arguments: object) -> tuple[str, ...]:
+    """The command that runs dgenfs with a fault."""
+    return (sys.executable, "-m", "life.faults", name, *map(str, arguments), "--")
+
+
 def handlers() -> None:
     """Handlers that raise: lookup of EXCEPTIONS, all of extended attributes, read at BAD_OFFSET."""
     lookup, read = Inodes.lookup, Reader.read

@@ -6,23 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from mounting import DGENFS, Mount, is_mounted
+from clients import GONE, NAME, advance, clients_of, reference, right
+from mounting import DGENFS, END_SECONDS, PLANES, Mount, ended, is_mounted, mounted
+from processes import Done, run
 
 from dgenfs.mount.mountpoint import mounted_at
-from life.daemons import (
-    END_SECONDS,
-    GONE,
-    NAME,
-    PLANES,
-    Done,
-    advance,
-    clients_of,
-    ended,
-    reference,
-    right,
-    run,
-    serving,
-)
 
 Ending = Callable[[Mount], object]
 
@@ -94,7 +82,7 @@ ENDINGS_OF_BUSY: dict[str, Ending] = {
     ],
 )
 def test_ending_of_an_idle_mount(tmp_path: Path, ending: str, plane: str) -> None:
-    with serving(tmp_path, NAME, f"--data-plane={plane}") as mount:
+    with mounted(tmp_path, NAME, f"--data-plane={plane}") as mount:
         right(mount.path / NAME)
         ENDINGS[ending](mount)
         ended(mount)
@@ -105,7 +93,7 @@ def test_ending_of_an_idle_mount(tmp_path: Path, ending: str, plane: str) -> Non
 def test_ending_of_a_busy_mount(tmp_path: Path, ending: str, plane: str) -> None:
     with (
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount,
+        mounted(tmp_path, NAME, f"--data-plane={plane}", "--cache=64M") as mount,
     ):
         fio = clients.fio(mount)
         readers = clients.start(mount.path / NAME, 6)
@@ -117,7 +105,7 @@ def test_ending_of_a_busy_mount(tmp_path: Path, ending: str, plane: str) -> None
 
 
 def test_a_signal_ends_a_mount_with_open_files(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME) as mount:
+    with mounted(tmp_path, NAME) as mount:
         files = [os.open(mount.path / NAME, os.O_RDONLY) for _ in range(20)]
         mount.process.terminate()
         ended(mount)
@@ -131,11 +119,11 @@ def test_a_signal_ends_a_mount_with_open_files(tmp_path: Path) -> None:
 def test_a_signal_ends_only_its_own_mount(tmp_path: Path) -> None:
     with (
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME) as detached,
+        mounted(tmp_path, NAME) as detached,
     ):
         clients.start(detached.path / NAME, 1)
         run("umount", "-l", detached.path)
-        with serving(tmp_path, NAME) as mount:
+        with mounted(tmp_path, NAME) as mount:
             detached.process.terminate()
             detached.process.wait(END_SECONDS)
             right(mount.path / NAME)
@@ -144,7 +132,7 @@ def test_a_signal_ends_only_its_own_mount(tmp_path: Path) -> None:
 @pytest.mark.parametrize("plane", PLANES)
 def test_a_signal_ends_a_mount_whose_folder_was_renamed(tmp_path: Path, plane: str) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    with serving(here, NAME, f"--data-plane={plane}") as mount:
+    with mounted(here, NAME, f"--data-plane={plane}") as mount:
         here.rename(there)
         try:
             right(there / "mnt" / NAME)
@@ -158,7 +146,7 @@ def test_a_signal_ends_a_mount_whose_folder_was_renamed(tmp_path: Path, plane: s
 
 def test_a_signal_leaves_what_is_mounted_on_top(tmp_path: Path) -> None:
     expected = ["WARNING .* not unmounted: something else is mounted on it"]
-    with serving(tmp_path, NAME, expected_log=expected) as mount:
+    with mounted(tmp_path, NAME, expected_log=expected) as mount:
         run("mount", "-t", "tmpfs", "none", mount.path)
         try:
             (mount.path / "precious").write_text("kept")
@@ -173,7 +161,7 @@ def test_a_signal_leaves_what_is_mounted_on_top(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("plane", PLANES)
 def test_lazy_unmount_with_open_files(tmp_path: Path, plane: str) -> None:
-    with serving(tmp_path, NAME, f"--data-plane={plane}") as mount, clients_of(tmp_path) as clients:
+    with mounted(tmp_path, NAME, f"--data-plane={plane}") as mount, clients_of(tmp_path) as clients:
         files = [os.open(mount.path / NAME, os.O_RDONLY) for _ in range(200)]
         readers = clients.start(mount.path / NAME, 4)
         run("umount", "-l", mount.path)
@@ -193,7 +181,7 @@ def test_lazy_unmount_with_open_files(tmp_path: Path, plane: str) -> None:
 
 
 def test_unmounting_a_busy_mount_changes_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path, NAME) as mount, clients_of(tmp_path) as clients:
+    with mounted(tmp_path, NAME) as mount, clients_of(tmp_path) as clients:
         readers = clients.start(mount.path / NAME, 1)
         for command in ([DGENFS, "umount"], ["umount"], ["fusermount3", "-u"]):
             done = run(*command, mount.path, code=None)
@@ -211,7 +199,7 @@ def one_line(done: Done) -> bool:
 
 
 def test_ending_twice(tmp_path: Path) -> None:
-    with clients_of(tmp_path) as clients, serving(tmp_path, NAME) as mount:
+    with clients_of(tmp_path) as clients, mounted(tmp_path, NAME) as mount:
         clients.start(mount.path / NAME, 2)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             mount.process.send_signal(number)

@@ -3,23 +3,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from mounting import DGENFS, eventually, watched
+from clients import NAME, reference, right
+from mounting import DGENFS, END_SECONDS, ended_afterwards, mounted
+from processes import Done, eventually, run, session_of
 
 from dgenfs.mount.mountpoint import mounted_at
-from life.daemons import (
-    END_SECONDS,
-    NAME,
-    Done,
-    reference,
-    right,
-    run,
-    serving,
-    session_of,
-)
 
 NOBODY = 65534
 # As a user without rights; but Python may lie in root's own folder, which only this one opens.
@@ -66,7 +60,7 @@ def open_folder() -> Iterator[Path]:
 
 def test_mountpoint_of_dgenfs_and_within(tmp_path: Path) -> None:
     tree = "1000x1M_f10"
-    with serving(tmp_path, NAME, tree) as there:
+    with mounted(tmp_path, NAME, tree) as there:
         refused(mount(there.path), "is mounted already: dgenfs umount")
         refused(mount(there.path, "-f"), "is mounted already")
         refused(mount(there.path / tree / "0003"), "is not empty")
@@ -176,20 +170,37 @@ def test_mountpoint_of_somebody_else(open_folder: Path) -> None:
     refused(done, f"user has no write access to mountpoint {path}")
 
 
-@pytest.mark.parametrize("ending", ["SIGTERM", "fusermount3 -u", "dgenfs umount", "busy"])
-def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, ending: str) -> None:
-    path, log = open_folder / f"mnt-{ending.replace(' ', '-')}", tmp_path / "log"
+@dataclass
+class Hidden:
+    """A mount of nobody's in a mount namespace that only its own processes see.
+
+    Attributes:
+        path: the mountpoint.
+        daemon: in the foreground.
+        log: its standard error.
+        inside: what runs a command in the namespace, as root.
+        as_nobody: what runs one there as nobody with the rights to umount.
+        mounts: the namespace's table of mounts, also once the daemon is gone.
+    """
+
+    path: Path
+    daemon: "subprocess.Popen[bytes]"
+    log: Path
+    inside: tuple[str, ...]
+    as_nobody: tuple[str, ...]
+    mounts: Path
+
+    @property
+    def is_mounted(self) -> bool:
+        return f" {self.path} " in self.mounts.read_text()
+
+
+@contextmanager
+def hidden(folder: Path, name: str, log: Path) -> Iterator[Hidden]:
+    path = folder / name
     path.mkdir()
     os.chown(path, NOBODY, NOBODY)
-    command = (
-        *with_device(open_folder),
-        *nobody_in(open_folder),
-        DGENFS,
-        "mount",
-        "-f",
-        path,
-        NAME,
-    )
+    command = (*with_device(folder), *nobody_in(folder), DGENFS, "mount", "-f", path, NAME)
     with log.open("wb") as file:
         daemon = subprocess.Popen(
             list(map(str, command)),
@@ -199,44 +210,51 @@ def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, endin
             start_new_session=True,
             env={**os.environ, "DGENFS_LOG": "info"},
         )
-    started = [daemon]
-    with watched(daemon.pid, path, 60):
+    with ended_afterwards(daemon, path):
+        mounts = Path(f"/proc/{daemon.pid}/mountinfo")
+        eventually(lambda: f" {path} " in mounts.read_text() or daemon.poll() is not None, 50)
+        assert daemon.poll() is None, log.read_text()
+        inside = ("nsenter", "-m", "-t", str(daemon.pid))
+        holder = subprocess.Popen([*inside, "sleep", "60"])
         try:
-            mounts = Path(f"/proc/{daemon.pid}/mountinfo")
-            eventually(lambda: f" {path} " in mounts.read_text() or daemon.poll() is not None, 50)
-            assert daemon.poll() is None, log.read_text()
-            inside = ("nsenter", "-m", "-t", daemon.pid)
-            holder = subprocess.Popen([*map(str, inside), "sleep", "60"])
-            started.append(holder)
             mounts = Path(f"/proc/{holder.pid}/mountinfo")
-            file_path = path / NAME
-            head = ("head", f"-c{1 << 20}", file_path)
-            assert run(*inside, *CLIENT_AS_NOBODY, *head).out == reference()[: 1 << 20]
-            denied = run(*inside, *head, code=1)
-            assert "Permission denied" in denied.err  # root, without --allow-other
-            assert b"nobody" in run(*inside, *CLIENT_AS_NOBODY, "stat", "-c%U", file_path).out
-            as_nobody = (*inside, *nobody_in(open_folder))
-            if ending == "SIGTERM":
-                daemon.terminate()
-            elif ending == "fusermount3 -u":
-                run(*as_nobody, "fusermount3", "-u", path)
-            elif ending == "dgenfs umount":
-                run(*as_nobody, DGENFS, "umount", path)
-            else:
-                client = subprocess.Popen(
-                    [*map(str, inside), *CLIENT_AS_NOBODY, "cat", str(file_path)],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-                busy = run(*as_nobody, DGENFS, "umount", path, code=1)
-                assert "busy" in busy.err
-                daemon.send_signal(signal.SIGINT)
-                assert client.wait(END_SECONDS) == 1
-            assert daemon.wait(END_SECONDS) == 0, log.read_text()
-            assert session_of(daemon.pid) == []
-            assert f" {path} " not in mounts.read_text()
-            assert "ERROR" not in log.read_text()
+            yield Hidden(path, daemon, log, inside, (*inside, *nobody_in(folder)), mounts)
         finally:
-            for process in started:
-                process.kill()
-                process.wait(END_SECONDS)
+            holder.kill()
+            holder.wait(END_SECONDS)
+
+
+def interrupted_while_busy(mount: Hidden) -> None:
+    client = subprocess.Popen(
+        [*mount.inside, *CLIENT_AS_NOBODY, "cat", str(mount.path / NAME)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    busy = run(*mount.as_nobody, DGENFS, "umount", mount.path, code=1)
+    assert "busy" in busy.err
+    mount.daemon.send_signal(signal.SIGINT)
+    assert client.wait(END_SECONDS) == 1
+
+
+ENDINGS: dict[str, Callable[[Hidden], object]] = {
+    "SIGTERM": lambda mount: mount.daemon.terminate(),
+    "fusermount3 -u": lambda mount: run(*mount.as_nobody, "fusermount3", "-u", mount.path),
+    "dgenfs umount": lambda mount: run(*mount.as_nobody, DGENFS, "umount", mount.path),
+    "busy": interrupted_while_busy,
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_mount_of_a_user_without_rights(open_folder: Path, tmp_path: Path, ending: str) -> None:
+    with hidden(open_folder, f"mnt-{ending.replace(' ', '-')}", tmp_path / "log") as mount:
+        file_path = mount.path / NAME
+        head = ("head", f"-c{1 << 20}", file_path)
+        assert run(*mount.inside, *CLIENT_AS_NOBODY, *head).out == reference()[: 1 << 20]
+        denied = run(*mount.inside, *head, code=1)
+        assert "Permission denied" in denied.err  # root, without --allow-other
+        assert b"nobody" in run(*mount.inside, *CLIENT_AS_NOBODY, "stat", "-c%U", file_path).out
+        ENDINGS[ending](mount)
+        assert mount.daemon.wait(END_SECONDS) == 0, mount.log.read_text()
+        assert session_of(mount.daemon.pid) == []
+        assert not mount.is_mounted
+        assert "ERROR" not in mount.log.read_text()

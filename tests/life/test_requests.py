@@ -4,11 +4,14 @@ import struct
 import sys
 from pathlib import Path
 
+from mounting import environment_of
+from processes import run
+
 from dgenfs.kernels.counters import BUSY_WITH, REFUSED
 from dgenfs.kernels.fuse import Opcode
 from dgenfs.mount.inodes import ROOT, Inodes
-from life.daemons import environment_of, run
-from life.fuzz_requests import Fuzzer, Loop
+from life.fuzz_loop import Loop
+from life.fuzz_messages import Requests
 
 GETATTR = 3
 REQUESTS = int(os.environ.get("DGENFS_FUZZ_REQUESTS", "200000"))
@@ -42,9 +45,9 @@ def getattr_request(unique: int) -> bytes:
 
 def test_a_reply_that_is_not_taken_is_an_error() -> None:
     """A reply too long for the socket stands for one that the kernel refuses."""
-    fuzzer = Fuzzer(seed=1, workers=1)
-    loop = fuzzer.loop
-    fh = fuzzer.handle_of("9M-1_c1.5_b4K")
+    requests = Requests(seed=1, workers=1)
+    loop = requests.loop
+    fh = requests.handle_of("9M-1_c1.5_b4K")
     loop.limit_replies(64 << 10)
     loop.kernel.send(read_request(22, fh, 0, 1 << 20))
     assert loop.kernel.recv(1 << 20) == struct.pack("<IiQ", 16, -errno.EIO, 22)

@@ -9,22 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mounting import DGENFS, Mount, eventually, is_mounted, status_bytes
+from clients import NAME, advance, clients_of, reference, right
+from mounting import DGENFS, END_SECONDS, PLANES, Mount, ended, is_mounted, mounted
+from processes import eventually, run
 
-from life.daemons import (
-    END_SECONDS,
-    NAME,
-    PLANES,
-    advance,
-    clients_of,
-    ended,
-    reference,
-    right,
-    run,
-    serving,
-    with_fault,
-)
-from life.faults import BAD_OFFSET, EXCEPTIONS
+from life.faults import BAD_OFFSET, EXCEPTIONS, with_fault
 
 MIB = 1 << 20
 
@@ -39,7 +28,7 @@ def lasting(
 ) -> Iterator[Mount]:
     """A mount that goes from test to test, and is to be the same after each."""
     folder = tmp_path_factory.mktemp("lasting")
-    with serving(folder, NAME, f"--data-plane={request.param}", "--cache=64M", limit=300) as mount:
+    with mounted(folder, NAME, f"--data-plane={request.param}", "--cache=64M", limit=300) as mount:
         yield mount
 
 
@@ -60,7 +49,7 @@ def test_an_exception_in_a_handler_is_an_error_of_one_request(tmp_path: Path, pl
     logged += ["MemoryError", "AssertionError"]
     if plane == "pyfuse3":
         logged.append("ERROR.* READ")
-    with serving(
+    with mounted(
         tmp_path, NAME, f"--data-plane={plane}", command=command, expected_log=logged
     ) as mount:
         for extension in EXCEPTIONS:
@@ -79,7 +68,7 @@ def test_an_exception_in_a_handler_is_an_error_of_one_request(tmp_path: Path, pl
 def test_an_exception_in_forget_ends_nothing(tmp_path: Path, plane: str) -> None:
     command = with_fault("forget")
     expected = ["ERROR .* FORGET", "Traceback", "built-in fault"]
-    with serving(
+    with mounted(
         tmp_path, NAME, f"--data-plane={plane}", command=command, expected_log=expected
     ) as mount:
         for seed in range(20):
@@ -95,7 +84,7 @@ def test_a_worker_that_fails_is_replaced(tmp_path: Path, how: str) -> None:
     expected = ["ERROR .* dgenfs-node0-.: ended .*, replaced"]
     if how == "raises":
         expected += ["ERROR .* failed", "Traceback", "built-in fault"]
-    with serving(
+    with mounted(
         *(tmp_path, NAME, "--workers-per-node=2"),
         command=with_fault("worker", how),
         expected_log=expected,
@@ -110,7 +99,8 @@ def test_a_worker_that_fails_is_replaced(tmp_path: Path, how: str) -> None:
             assert read_at(mount.path / NAME, BAD_OFFSET, 1000) == wanted
         right(mount.path / NAME)
         assert mount.log.count("replaced") == 2
-        assert len([name for name in mount.threads() if "node0" in name]) in (0, 2)  # 3.14 names
+        workers = [name for name in mount.thread_names() if "node0" in name]
+        assert len(workers) in (0, 2)  # 3.14 names
 
 
 def test_stopped_and_continued(lasting: Mount, tmp_path: Path) -> None:
@@ -128,7 +118,7 @@ def test_stopped_and_continued(lasting: Mount, tmp_path: Path) -> None:
 
 
 def test_clients_killed_while_they_read(lasting: Mount) -> None:
-    threads = len(lasting.threads())
+    threads = len(lasting.tasks())
     for _ in range(10):
         cats = [
             subprocess.Popen(["cat", str(lasting.path / NAME)], stdout=subprocess.DEVNULL)
@@ -142,7 +132,7 @@ def test_clients_killed_while_they_read(lasting: Mount) -> None:
     right(lasting.path / NAME)
     eventually(lambda: control_file(lasting, ".stats")["open_handles"] <= 1)  # the file's own
     assert control_file(lasting, ".stats")["read_errors"] == 0
-    assert len(lasting.threads()) <= threads + 1
+    assert len(lasting.tasks()) <= threads + 1
 
 
 def test_reads_interrupted_by_signals(lasting: Mount, tmp_path: Path) -> None:
@@ -155,13 +145,13 @@ def test_reads_interrupted_by_signals(lasting: Mount, tmp_path: Path) -> None:
 
 def test_signals_that_end_nothing(lasting: Mount) -> None:
     for number in (signal.SIGUSR2, signal.SIGPIPE, signal.SIGCHLD, signal.SIGWINCH):
-        for task in Path(f"/proc/{lasting.pid}/task").iterdir():
-            os.kill(int(task.name), number)
+        for task in lasting.tasks():
+            os.kill(task, number)
     right(lasting.path / NAME)
 
 
 def test_two_mounts(tmp_path: Path) -> None:
-    with serving(tmp_path / "a", NAME) as one, serving(tmp_path / "b", NAME) as two:
+    with mounted(tmp_path / "a", NAME) as one, mounted(tmp_path / "b", NAME) as two:
         right(one.path / NAME)
         right(two.path / NAME)
         one.process.terminate()
@@ -170,18 +160,12 @@ def test_two_mounts(tmp_path: Path) -> None:
         assert is_mounted(two.path)
 
 
-def cpu_ticks(pid: int) -> int:
-    """User and system time, in ticks of 10 ms."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
 def test_idle_takes_no_cpu(lasting: Mount) -> None:
     right(lasting.path / NAME)
     time.sleep(0.5)
-    before = cpu_ticks(lasting.pid)
+    before = lasting.cpu_seconds()
     time.sleep(3)
-    assert cpu_ticks(lasting.pid) - before <= 1
+    assert lasting.cpu_seconds() - before < 0.015  # one tick of 10 ms
 
 
 def test_memory_of_a_busy_mount(lasting: Mount, tmp_path: Path) -> None:
@@ -190,7 +174,7 @@ def test_memory_of_a_busy_mount(lasting: Mount, tmp_path: Path) -> None:
         readers = clients.start(lasting.path / NAME, 8)
         time.sleep(2)
         advance(readers)
-        assert status_bytes(lasting.pid, "VmHWM") <= (64 + 300) * MIB
+        assert lasting.peak_rss() <= (64 + 300) * MIB
 
 
 def affinities(tasks: Iterable[int]) -> list[set[int]]:
@@ -203,9 +187,9 @@ def test_one_cpu(tmp_path: Path, plane: str) -> None:
     command = ("taskset", "-c", str(cpu), DGENFS)
     with (
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, f"--data-plane={plane}", command=command) as mount,
+        mounted(tmp_path, NAME, f"--data-plane={plane}", command=command) as mount,
     ):
-        tasks = [int(task.name) for task in Path(f"/proc/{mount.pid}/task").iterdir()]
+        tasks = mount.tasks()
         assert affinities(tasks) == [{cpu}] * len(tasks)
         readers = clients.start(mount.path / NAME, 4)
         right(mount.path / NAME)
@@ -219,7 +203,7 @@ def test_two_nodes(tmp_path: Path) -> None:
     cpus = sorted(os.sched_getaffinity(0))
     with (
         clients_of(tmp_path) as clients,
-        serving(tmp_path, NAME, "--cache=64M", command=with_fault("nodes")) as mount,
+        mounted(tmp_path, NAME, "--cache=64M", command=with_fault("nodes")) as mount,
     ):
         readers = clients.start(mount.path / NAME, 6)
         right(mount.path / NAME)
@@ -247,7 +231,7 @@ def test_names_are_forgotten_without_the_rights_of_root(tmp_path: Path) -> None:
             os.stat(f"{mount.path}/{size}_c2")  # noqa: PTH116  Path costs more than the lookup
 
     with (
-        serving(tmp_path, NAME, command=with_fault("unprivileged")) as mount,
+        mounted(tmp_path, NAME, command=with_fault("unprivileged")) as mount,
         (mount.path / "7_c2").open("rb") as file,
     ):
         look_up(0, 15_000)
@@ -262,7 +246,7 @@ def test_names_are_forgotten_without_the_rights_of_root(tmp_path: Path) -> None:
 def test_threads_that_cannot_be_started(tmp_path: Path) -> None:
     options = ("--workers-per-node=2", "--cache=8M")
     expected = ["WARNING .*only 5 of 6 threads started: can't start new thread: nothing was"]
-    with serving(
+    with mounted(
         tmp_path, NAME, *options, command=with_fault("threads", 5), expected_log=expected
     ) as mount:
         topology = mount.path / ".topology"

@@ -11,7 +11,7 @@ import oracle
 import pytest
 import strategies
 from hypothesis import given, settings
-from mounting import DGENFS, Mount, mounted
+from mounting import DGENFS, PLANES, Mount, mounted
 
 LISTED = ["1G_d4_c2.bin", "10K+1_c1.5", "300x5000_d3_f7", "20x1M_c2.dat", "0"]
 PATHS = [
@@ -36,12 +36,12 @@ CONTROL_FILES = [".topology", ".stats", ".metrics"]
 MTIME_NS = 1_577_836_800 * 10**9
 
 
-@pytest.fixture(scope="module", params=["compiled", "pyfuse3"])
+@pytest.fixture(scope="module", params=PLANES)
 def mount(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mount]:
     options = ["--data-plane", request.param]
-    with mounted(tmp_path_factory.mktemp("attributes"), *LISTED, options=options) as mount:
+    with mounted(tmp_path_factory.mktemp("attributes"), *LISTED, *options, limit=120) as mount:
         yield mount
 
 
@@ -195,7 +195,7 @@ def test_the_same_in_every_mount(tmp_path: Path) -> None:
     found = []
     for i, plane in enumerate(["compiled", "compiled", "pyfuse3"]):
         options = ["--data-plane", plane, *(["--io", "cached", "--cache", "8M"] if i else [])]
-        with mounted(tmp_path / str(i), *LISTED, options=options) as mount:
+        with mounted(tmp_path / str(i), *LISTED, *options) as mount:
             for path in PATHS[:: -1 if i else 1] if i < 2 else PATHS[3:] + PATHS:
                 facts(mount.path / path)
             if i == 1:
@@ -371,7 +371,7 @@ def test_other_users(tmp_path: Path) -> None:
         assert done.returncode or len(done.stdout) == 10
         return done.returncode
 
-    with mounted(tmp_path / "all", options=["--allow-other"]) as mount:
+    with mounted(tmp_path / "all", "--allow-other") as mount:
         assert read(mount, "1M") == read(mount, "5x1K/000004.bin") == read(mount, ".stats") == 0
         assert read(mount, ".topology") != 0
     with mounted(tmp_path / "mine") as mount:

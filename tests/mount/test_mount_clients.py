@@ -4,13 +4,14 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import oracle
+import processes
 import pytest
-from mounting import DGENFS, Mount, eventually, mounted
+from mounting import DGENFS, Mount, mounted
+from processes import eventually
 from vectors import VECTORS, Vector
 
 from dgenfs.mount.mountpoint import mounted_at
@@ -24,7 +25,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mount]:
-    with mounted(tmp_path_factory.mktemp("clients"), NAME, TREE, "10x1G") as mount:
+    with mounted(tmp_path_factory.mktemp("clients"), NAME, TREE, "10x1G", limit=120) as mount:
         yield mount
 
 
@@ -33,12 +34,8 @@ def data() -> bytes:
     return oracle.read(oracle.parse(NAME), 0, 0, 10 * MIB)
 
 
-def run(*command: object, check: bool = True) -> bytes:
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, check=False, timeout=60, stdin=subprocess.DEVNULL
-    )
-    assert not check or done.returncode == 0, (done.returncode, done.stderr)
-    return done.stdout
+def run(*command: object) -> bytes:
+    return processes.run(*command, seconds=60).out
 
 
 def tree_files() -> dict[str, bytes]:
@@ -195,7 +192,7 @@ def test_fio(tmp_path: Path, io_mode: str) -> None:
                 continue
             jobs += [f"[{engine}-{direct}]", f"ioengine={engine}", f"direct={direct}"]
             jobs += ["rw=randread", "bsrange=4k-1m", "blockalign=512"]
-    with mounted(tmp_path, options=["--io", io_mode, "--cache", "8M"]) as mount:
+    with mounted(tmp_path, "--io", io_mode, "--cache", "8M") as mount:
         found = mounted_at(mount.path)
         assert found is not None
         read_ahead = Path(f"/sys/class/bdi/{found.device}/read_ahead_kb").read_text()

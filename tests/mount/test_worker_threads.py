@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from mounting import eventually
+from processes import eventually
 
 from dgenfs.kernels.counters import BUSY_WITH, REQUESTS
 from dgenfs.kernels.fuse import ENTRY_WORDS, Opcode

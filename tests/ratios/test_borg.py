@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from stores import written
 
-from dgenfs import DataGenerator, Spec
+from dgenfs import Spec
 from dgenfs.content.prediction import content_defined_dedup
 
 # Least, mask and most, as powers of two; a mask of n bits gives chunks of 2^n bytes on average.
@@ -41,10 +42,7 @@ def measured(folder: Path, source: Path, chunker: str) -> float:
 )
 def test_file(tmp_path: Path, name: str) -> None:
     spec = Spec.parse(name)
-    data = bytearray(spec.size)
-    DataGenerator(spec).fill_chunk(data)
-    path = tmp_path / name
-    path.write_bytes(data)
+    path = written(spec, tmp_path)
     assert measured(tmp_path, path, SMALL) == pytest.approx(spec.dedup, rel=0.02)
     # With chunks of 2 MiB, those at the ends of the file show in one this small.
     expected = content_defined_dedup(spec.layout, 2 << 20)

@@ -1,10 +1,9 @@
 """Dedup ratios as fio-dedupe counts them: chunks at fixed offsets, compared byte by byte."""
 
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from stores import fio_dedupe, written
 
 from dgenfs import DataGenerator, Spec
 
@@ -35,15 +34,6 @@ def chunk_sizes(spec: Spec) -> list[int]:
     return [1 << power for power in range(9, min(spec.unit, 1 << 20).bit_length())]
 
 
-def measured(path: Path, chunk: int) -> float:
-    # -B 0 -c 1: every chunk is compared, not guessed at by a Bloom filter or a hash.
-    command = ["fio-dedupe", "-B", "0", "-c", "1", "-p", "0", "-b", str(chunk), str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"Extents=([0-9]+), Unique extents=([0-9]+)", done.stdout)
-    assert found, done.stdout
-    return int(found[1]) / int(found[2])
-
-
 def check(spec: Spec, ratio: float) -> None:
     assert ratio == pytest.approx(spec.effective_dedup, rel=0.02)
     assert ratio == pytest.approx(spec.dedup, rel=0.02)
@@ -52,12 +42,9 @@ def check(spec: Spec, ratio: float) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_file(tmp_path: Path, name: str) -> None:
     spec = Spec.parse(name)
-    data = bytearray(spec.size)
-    DataGenerator(spec).fill_chunk(data)
-    path = tmp_path / name
-    path.write_bytes(data)
+    path = written(spec, tmp_path)
     for chunk in chunk_sizes(spec):
-        check(spec, measured(path, chunk))
+        check(spec, fio_dedupe(path, chunk))
 
 
 @pytest.mark.parametrize("name", TREES)
@@ -71,5 +58,5 @@ def test_tree(tmp_path: Path, name: str) -> None:
                 data = bytearray(-(-spec.size // chunk) * chunk)
                 DataGenerator(spec, file=file, threads=1).fill_chunk(data)
                 image.write(data)
-        check(spec, measured(path, chunk))
+        check(spec, fio_dedupe(path, chunk))
         path.unlink()

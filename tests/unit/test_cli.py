@@ -10,7 +10,7 @@ from typing import Any
 
 import oracle
 import pytest
-from privileges import as_root
+from privileges import small_disk
 
 DGENFS = [str(Path(sys.executable).with_name("dgenfs"))]
 NAME = "3M+5_d2_c2_s3.bin"
@@ -113,22 +113,14 @@ def test_gen_a_tree(tmp_path: Path) -> None:
     assert one.stdout == oracle.read(content, 13, 0, 3000)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    as_root("mount", "-t", "tmpfs", "-o", "size=2M,mode=1777", "tmpfs", str(disk))
-    yield disk
-    as_root("umount", str(disk))
-
-
 @pytest.mark.parametrize("name", [NAME, "30x100K"])
-def test_full_disk(small_disk: Path, name: str) -> None:
-    done = run("gen", name, cwd=small_disk)
-    assert done.returncode == 1
-    assert b"No space left on device" in done.stderr
-    assert done.stderr.count(b"\n") == 1
-    assert list(small_disk.iterdir()) == []
+def test_full_disk(tmp_path: Path, name: str) -> None:
+    with small_disk(tmp_path / "disk", "2M") as disk:
+        done = run("gen", name, cwd=disk)
+        assert done.returncode == 1
+        assert b"No space left on device" in done.stderr
+        assert done.stderr.count(b"\n") == 1
+        assert list(disk.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

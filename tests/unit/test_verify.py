@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from privileges import as_root
+from privileges import block_device
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
@@ -249,14 +249,9 @@ def test_device(tmp_path: Path, direct: bool) -> None:
     image = tmp_path / "image"
     image.write_bytes(content(spec.name).tobytes())
     os.truncate(image, 8 << 20)
-    path = Path(as_root("losetup", "--find", "--show", str(image)))
-    try:
-        as_root("chown", str(os.geteuid()), str(path))
+    with block_device(image) as path, Verifier(direct=direct) as verifier:
         assert stat.S_ISBLK(path.stat().st_mode)
-        with Verifier(direct=direct) as verifier:
-            assert verifier.verify_file(path, spec).identical
-    finally:
-        as_root("losetup", "--detach", str(path))
+        assert verifier.verify_file(path, spec).identical
 
 
 def test_direct_is_refused_where_there_is_none(tmp_path: Path) -> None:

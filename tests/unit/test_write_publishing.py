@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from privileges import as_root
+from privileges import block_device
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_file, write_tree
@@ -172,9 +172,7 @@ def test_a_device_that_does_not_take_what_was_written(
 ) -> None:
     image = tmp_path / "image"
     image.write_bytes(bytes(1 << 20))
-    device = Path(as_root("losetup", "--find", "--show", str(image)))
-    try:
-        as_root("chown", str(os.geteuid()), str(device))
+    with block_device(image) as device:
         write_file(SHORT, device, ignore, force=True)
         assert device.is_block_device()
         with device.open("rb") as file:
@@ -182,5 +180,3 @@ def test_a_device_that_does_not_take_what_was_written(
         monkeypatch.setattr(os, "fsync", failing)
         with pytest.raises(OSError, match="Input/output"):
             write_file(SHORT, device, ignore, force=True)
-    finally:
-        as_root("losetup", "--detach", str(device))

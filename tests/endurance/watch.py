@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass
 from types import TracebackType
 
+import psutil
 from mounting import Mount
-
-from endurance.daemon import cpu_seconds, descriptors
 
 PERIOD = 1.0  # seconds
 PROBE = 4096  # bytes
@@ -69,20 +68,20 @@ class Watch:
     def _sample(self) -> None:
         file = os.open(self._mount.path / FILE, os.O_RDONLY)
         try:
-            cpu, at = cpu_seconds(self._mount), time.monotonic()
+            cpu, at = self._mount.cpu_seconds(), time.monotonic()
             while not self._over.wait(PERIOD):
-                now_cpu, now = cpu_seconds(self._mount), time.monotonic()
+                now_cpu, now = self._mount.cpu_seconds(), time.monotonic()
                 self.samples.append(
                     Sample(
                         self._mount.rss(),
-                        len(self._mount.threads()),
-                        descriptors(self._mount),
+                        self._mount.daemon.num_threads(),
+                        self._mount.daemon.num_fds(),
                         (now_cpu - cpu) / (now - at),
                         _latency(file),
                     )
                 )
                 cpu, at = now_cpu, now
-        except OSError:
+        except (OSError, psutil.Error):
             # The daemon is gone; its clients tell.
             return
         finally:

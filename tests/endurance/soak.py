@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mounting import Mount, eventually
+from mounting import Mount, mounted
+from processes import eventually
 
 from endurance.clients import LARGEST_CACHE, LISTED
 from endurance.crowd import Crowd, Outcome
-from endurance.daemon import cpu_seconds, descriptors, faults, peak_memory, serving
 from endurance.handles import Figures, figures
 from endurance.results import Invariant, show
 from endurance.scenarios import SCENARIOS
@@ -64,10 +64,19 @@ def _endure(
     leg: Leg, folder: Path, seconds: float
 ) -> tuple[list[Outcome], Watch, list[Invariant], list[Figures]]:
     seconds *= leg.share
-    with serving(folder, *LISTED, *leg.options, seconds=seconds + 300) as mount:
+    # Exit code and log are for the table.
+    with mounted(
+        folder,
+        *LISTED,
+        *leg.options,
+        environment={"DGENFS_LOG": "warning"},
+        limit=seconds + 300,
+        checked=False,
+    ) as mount:
         (mount.path / LISTED[0]).open("rb").read(1)
         before = mount.topology()
-        threads, files, memory = len(mount.threads()), descriptors(mount), mount.rss()
+        daemon = mount.daemon
+        threads, files, memory = daemon.num_threads(), daemon.num_fds(), mount.rss()
         with Watch(mount) as watch, Crowd(SCENARIOS, mount.path, seconds) as crowd:
             crowd.wait()
         numbers = figures(mount) if leg is LEGS[0] else []
@@ -100,16 +109,17 @@ def _afterwards(
     """Look at what is left when all clients are gone and the settings are those of the start."""
     settings = {name: before[name] for name in ("workers_per_node", "cache_bytes")}
     (mount.path / ".topology").write_text(json.dumps(settings))
+    daemon = mount.daemon
     with suppress(AssertionError):  # the table says what did not happen in time
-        eventually(lambda: len(mount.threads()) <= threads, QUIET)
+        eventually(lambda: bool(daemon.num_threads() <= threads), QUIET)
     with suppress(AssertionError):
         mount.settled()
     handles = mount.stats()["open_handles"]
-    cpu = cpu_seconds(mount)
+    cpu = mount.cpu_seconds()
     time.sleep(IDLE)
-    cpu = cpu_seconds(mount) - cpu
-    peak, budget = peak_memory(mount), LARGEST_CACHE + MEMORY
-    now_threads, now_files = len(mount.threads()), descriptors(mount)
+    cpu = mount.cpu_seconds() - cpu
+    peak, budget = mount.peak_rss(), LARGEST_CACHE + MEMORY
+    now_threads, now_files = daemon.num_threads(), daemon.num_fds()
     growth = mount.rss() - memory
     return [
         Invariant("open handles at the end", "0", str(handles), handles == 0),
@@ -127,12 +137,14 @@ def _afterwards(
             f"+ {growth // MIB} MiB",
             growth <= GROWTH,
         ),
-        Invariant(f"processor time in {IDLE:.0f} s without clients", "0 s", f"{cpu} s", cpu < 0.02),
+        Invariant(
+            f"processor time in {IDLE:.0f} s without clients", "0 s", f"{cpu:.2f} s", cpu < 0.02
+        ),
     ]
 
 
 def _of_the_end(mount: Mount) -> Iterator[Invariant]:
-    lines = faults(mount)
+    lines = mount.faults
     yield Invariant("warnings and errors logged", "0", str(len(lines)), not lines, lines)
     code = mount.process.returncode
     yield Invariant("exit code", "0", str(code), code == 0)

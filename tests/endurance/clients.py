@@ -20,6 +20,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
+from reading import LAST_MAPPED, opened
 
 from dgenfs.kernels.compare import compare
 from dgenfs.kernels.fill import content_offset
@@ -31,7 +32,6 @@ LISTED = ("1G_d1_c1.bin", "1T_d2_c1.5.bin", "10M_d2.5_c3_s42.bin", "4M+1_d1_c1.5
 LARGEST = ("8E-1.bin", "8E-1_d1000_c20_s18446744073709551615_b4K.bin")
 TREES = ("1000000x100K_d2_c1.5_f1000", "5000x4K_d4_c2", "1000000000x5000_d3_c2_f10000")
 LENGTHS = (1, 512, 4096, 4096, 65_536, 100_000, 1 << 20, (3 << 20) + 7)  # bytes
-LAST_MAPPED = 2**63 - 4096  # bytes; mmap(2) takes no page that ends at 2^63
 LARGEST_CACHE = 64 << 20  # bytes, that the mount is tuned to
 
 Steps = Iterator[int]
@@ -101,16 +101,6 @@ def in_a_tree(source: random.Random) -> str:
     """Return the name of a file in one of the trees."""
     name = source.choice(TREES)
     return f"{name}/{tree(name).path(source.randrange(tree(name).files))}"
-
-
-@contextmanager
-def opened(path: Path, flags: int = 0) -> Iterator[int]:
-    """Open a file for reading."""
-    descriptor = os.open(path, os.O_RDONLY | flags)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
