@@ -93,9 +93,9 @@ def locate(buf, start, stop, row, own):
             number = word_number(load_word(buf, at), key)
             if number < words and word_number(load_word(buf, at + WORD), key) == number + _ONE:
                 ahead = np.uint64(at - start) % period
-                found = add_modulo(number * _WORD, period - ahead, period)
-                if found != own:
-                    return found
+                offset = add_modulo(number * _WORD, period - ahead, period)
+                if offset != own:
+                    return offset
     return NOT_FOUND
 
 
@@ -126,9 +126,9 @@ def owner_of(buf, start, stop, here, rows):
         int64, index of the row, -1 for none; uint64, how far ahead of ``here`` the bytes belong.
     """
     for k in range(rows.shape[0]):
-        found = locate(buf, start, stop, rows[k], here if k == 0 else NOT_FOUND)
-        if found != NOT_FOUND:
-            return np.int64(k), add_modulo(found, rows[0, PERIOD] - here, rows[0, PERIOD])
+        offset = locate(buf, start, stop, rows[k], here if k == 0 else NOT_FOUND)
+        if offset != NOT_FOUND:
+            return np.int64(k), add_modulo(offset, rows[0, PERIOD] - here, rows[0, PERIOD])
     return np.int64(-1), np.uint64(0)
 
 
@@ -145,7 +145,7 @@ def owner_of(buf, start, stop, here, rows):
         types.boolean,
     )
 )
-def add_sector(buf, at, position, length, wrong, rows, extents, found, merging):
+def add_sector(buf, at, position, length, wrong, rows, extents, written, merging):
     """Tell what a wrong sector is and add it to the extents.
 
     Args:
@@ -156,7 +156,7 @@ def add_sector(buf, at, position, length, wrong, rows, extents, found, merging):
         wrong: what ``compare_part`` says of them.
         rows: as ``find_damage`` takes them.
         extents: as ``find_damage`` takes them.
-        found: int64, extents so far.
+        written: int64, extents so far.
         merging: boolean, whether the last of them ends with the sector before.
 
     Returns:
@@ -166,10 +166,10 @@ def add_sector(buf, at, position, length, wrong, rows, extents, found, merging):
     kind = np.int64(UNKNOWN)
     shift = np.uint64(0)
     owner = np.int64(0)
-    if merging and continues(buf, at, length, position, extents[found - 1], rows):
-        kind = extents[found - 1, KIND]
-        shift = np.uint64(extents[found - 1, SHIFT])
-        owner = extents[found - 1, OWNER]
+    if merging and continues(buf, at, length, position, extents[written - 1], rows):
+        kind = extents[written - 1, KIND]
+        shift = np.uint64(extents[written - 1, SHIFT])
+        owner = extents[written - 1, OWNER]
     elif zeros == wrong_bytes and wrong_bits > wrong_bytes:
         # Bits that flip one by one leave others of their bytes; an erased byte loses 4 on average.
         kind = np.int64(ZEROS)
@@ -185,21 +185,21 @@ def add_sector(buf, at, position, length, wrong, rows, extents, found, merging):
         elif wrong_bits <= 8 or wrong_bits <= 2 * wrong_bytes:
             kind = np.int64(BIT_FLIPS)
     if merging:
-        before = extents[found - 1]
+        before = extents[written - 1]
         same_place = np.uint64(before[SHIFT]) == shift and before[OWNER] == owner
         merging = before[KIND] == kind and same_place
     if not merging:
-        extents[found, START] = at + first
-        extents[found, KIND] = kind
-        extents[found, SHIFT] = np.int64(shift)
-        extents[found, OWNER] = owner
-        extents[found, WRONG_BYTES] = 0
-        extents[found, WRONG_BITS] = 0
-        found += 1
-    extents[found - 1, END] = at + last + 1
-    extents[found - 1, WRONG_BYTES] += wrong_bytes
-    extents[found - 1, WRONG_BITS] += wrong_bits
-    return found
+        extents[written, START] = at + first
+        extents[written, KIND] = kind
+        extents[written, SHIFT] = np.int64(shift)
+        extents[written, OWNER] = owner
+        extents[written, WRONG_BYTES] = 0
+        extents[written, WRONG_BITS] = 0
+        written += 1
+    extents[written - 1, END] = at + last + 1
+    extents[written - 1, WRONG_BYTES] += wrong_bytes
+    extents[written - 1, WRONG_BITS] += wrong_bits
+    return written
 
 
 @kernel(
@@ -224,7 +224,7 @@ def find_damage(buf, offset, rows, extents):
     Returns:
         int64 each: extents written; sectors that hold a wrong byte.
     """
-    found = np.int64(0)
+    written = np.int64(0)
     wrong_sectors = np.int64(0)
     merging = False  # whether the sector before ended the last extent
     at = np.int64(0)
@@ -242,8 +242,8 @@ def find_damage(buf, offset, rows, extents):
                 wrong = part[2] > 0
                 if wrong:
                     position = np.uint64(at) + ahead
-                    found = add_sector(
-                        buf, at, position, length, part, rows, extents, found, merging
+                    written = add_sector(
+                        buf, at, position, length, part, rows, extents, written, merging
                     )
                     wrong_sectors += 1
             merging = wrong
@@ -251,4 +251,4 @@ def find_damage(buf, offset, rows, extents):
             at += length
             within = np.int64(0)
         offset = np.uint64(0)
-    return found, wrong_sectors
+    return written, wrong_sectors

@@ -108,10 +108,10 @@ def look_up(fuse, entry, hints, table, scratch, received):
     row = table[np.int64(hints[hint(root)])]
     if row[INODE] != root:
         return False
-    found = file_named(row, scratch.data, received)
-    if found < 0:
+    number = file_named(row, scratch.data, received)
+    if number < 0:
         return False
-    file = np.uint64(found)
+    file = np.uint64(number)
     # The tree itself holds its files unless it has directories; those hold PER_DIRECTORY each.
     directory = _ZERO
     if row[PER_DIRECTORY] != _ZERO:

@@ -135,9 +135,9 @@ def words_differ(typingctx, buf, at, group, state, count):
     """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        found = builder.load(_group_pointer(context, builder, signature, args), align=1)
+        word = builder.load(_group_pointer(context, builder, signature, args), align=1)
         expected = _eight_words(builder, *args[2:])
-        return builder.bitcast(builder.icmp_unsigned("!=", found, expected), ir.IntType(8))
+        return builder.bitcast(builder.icmp_unsigned("!=", word, expected), ir.IntType(8))
 
     return types.uint8(buf, types.int64, types.int64, types.uint64, types.int64), codegen
 
@@ -155,6 +155,6 @@ if config.DISABLE_JIT:
 
     def words_differ(buf, at, group, state, count):  # noqa: D103
         start = at + group * GROUP
-        found = buf[start : start + GROUP].view(np.uint64)
-        wrong = found != _eight_words_numpy(group, state, count)
+        words = buf[start : start + GROUP].view(np.uint64)
+        wrong = words != _eight_words_numpy(group, state, count)
         return np.packbits(wrong, bitorder="little")[0]

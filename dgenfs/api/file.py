@@ -92,6 +92,6 @@ def open(name: str, *, threads: int | None = None) -> io.BufferedReader:  # noqa
         SpecError: ``name`` is no file's.
         ValueError: ``threads`` is below 1.
     """
-    found = find_file(PurePath(name))
-    generator = DataGenerator(found.spec, file=found.number, threads=threads)
+    node = find_file(PurePath(name))
+    generator = DataGenerator(node.spec, file=node.number, threads=threads)
     return io.BufferedReader(DataFile(generator, name), BUFFER_SIZE)

@@ -65,14 +65,14 @@ def parse_seeds(text: str) -> list[int]:
     """Read a list such as ``0,7,100-199``; ValueError if it is none."""
     seeds: list[int] = []
     for part in filter(None, text.split(",")):
-        found = _SEEDS.fullmatch(part)
-        if found is None or int(found[1]) > (last := int(found[2] or found[1])):
+        matched = _SEEDS.fullmatch(part)
+        if matched is None or int(matched[1]) > (last := int(matched[2] or matched[1])):
             raise ValueError(f"--seeds {text!r}: {part!r} is no seed and no range such as 100-199")
         if last > MAX_SEED:
             raise ValueError(f"--seeds {text!r}: {part!r}: a seed is 0 to {MAX_SEED}")
-        if len(seeds) + last - int(found[1]) >= MAX_SEEDS:
+        if len(seeds) + last - int(matched[1]) >= MAX_SEEDS:
             raise ValueError(
                 f"--seeds {text!r}: more than {MAX_SEEDS}; each is tried on every wrong sector"
             )
-        seeds += range(int(found[1]), last + 1)
+        seeds += range(int(matched[1]), last + 1)
     return seeds

@@ -103,7 +103,7 @@ def gen(
         if isinstance(node, Directory):
             if (offset, length) != ("0", None) or output == "-" or force:
                 raise ValueError(f"{name}: a tree is written whole, to a path that is not there")
-            with progress(name, node.spec.layout.total_size) as advance:
+            with progress(name, node.size) as advance:
                 write_tree(node.spec, target(output, name), advance)
             return
         part = part_of(node, offset, length)
@@ -142,7 +142,6 @@ def verify(
     """
     from dgenfs.cli import render
     from dgenfs.cli.arguments import expected, parse_seeds
-    from dgenfs.names.catalog import Directory
     from dgenfs.verifying.reports import TreeReport
     from dgenfs.verifying.verifier import Verifier
 
@@ -155,14 +154,10 @@ def verify(
             except OSError as error:
                 print_error(reason(error, path))
                 unread = True
-        total = sum(
-            node.spec.layout.total_size if isinstance(node, Directory) else node.size
-            for _, node in work
-        )
         reports: list[FileReport | TreeReport] = []
         with (
             Verifier(seeds=parse_seeds(seeds), direct=direct) as verifier,
-            progress("verify", total) as advance,
+            progress("verify", sum(node.size for _, node in work)) as advance,
         ):
             for path, node in work:
                 try:

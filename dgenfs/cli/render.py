@@ -1,4 +1,4 @@
-"""What the commands found, as text for people and as JSON for programs."""
+"""What the commands report, as text for people and as JSON for programs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,52 +15,53 @@ from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
 SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
 
 
-def as_json(found: FileReport | TreeReport) -> dict[str, Any]:
+def as_json(report: FileReport | TreeReport) -> dict[str, Any]:
     """Return a report of verify as what json.dumps takes."""
-    values = asdict(found)
-    values["path"] = str(found.path)
-    values["identical"] = found.identical
-    if isinstance(found, TreeReport):
-        values["different"] = [as_json(file) for file in found.different]
+    values = asdict(report)
+    values["path"] = str(report.path)
+    values["identical"] = report.identical
+    if isinstance(report, TreeReport):
+        values["different"] = [as_json(file) for file in report.different]
     else:
-        values["wrong_bytes"] = found.wrong_bytes
-        values["omitted_extents"] = found.omitted_extents
+        values["wrong_bytes"] = report.wrong_bytes
+        values["omitted_extents"] = report.omitted_extents
     return values
 
 
-def as_text(found: FileReport | TreeReport) -> RenderableType:
+def as_text(report: FileReport | TreeReport) -> RenderableType:
     """Return a report of verify for a terminal."""
-    return _tree(found) if isinstance(found, TreeReport) else _file(found)
+    return _tree(report) if isinstance(report, TreeReport) else _file(report)
 
 
-def _file(found: FileReport) -> RenderableType:
-    if found.identical:
-        return Text(f"{found.path}: identical, {size(found.expected_size)}", "green")
+def _file(report: FileReport) -> RenderableType:
+    if report.identical:
+        return Text(f"{report.path}: identical, {size(report.expected_size)}", "green")
     head = Text(
-        f"{found.path}: different, {size(found.wrong_bytes)} wrong of {size(found.expected_size)}"
-        f" in {count(found.wrong_sectors, 'sector')} of {SECTOR} B",
+        f"{report.path}: different,"
+        f" {size(report.wrong_bytes)} wrong of {size(report.expected_size)}"
+        f" in {count(report.wrong_sectors, 'sector')} of {SECTOR} B",
         "red",
     )
-    if found.size != found.expected_size:
-        head.append(f"; the file has {found.size} B instead of {found.expected_size} B")
+    if report.size != report.expected_size:
+        head.append(f"; the file has {report.size} B instead of {report.expected_size} B")
     lines: list[RenderableType] = [head]
-    if found.extents:
+    if report.extents:
         lines.append(table := Table("offset", "end", "kind", "wrong", "where it belongs", box=None))
-    for extent in found.extents[:SHOWN]:
+    for extent in report.extents[:SHOWN]:
         table.add_row(
             str(extent.start),
             str(extent.end),
             str(extent.kind),
             _wrong(extent),
-            _belongs(extent, found.file),
+            _belongs(extent, report.file),
         )
-    hidden = len(found.extents[SHOWN:])
-    if hidden or found.omitted_extents:
-        more = count(hidden + found.omitted_extents, "more extent")
+    hidden = len(report.extents[SHOWN:])
+    if hidden or report.omitted_extents:
+        more = count(hidden + report.omitted_extents, "more extent")
         lines.append(Text(f"and {more}; --json has more" if hidden else f"and {more}"))
     totals = ", ".join(
         f"{kind}: {count(total.extents, 'extent')}, {size(total.wrong_bytes)}"
-        for kind, total in found.totals.items()
+        for kind, total in report.totals.items()
     )
     return Group(*lines, Text(totals))
 
@@ -80,27 +81,27 @@ def _belongs(extent: Extent, file: int) -> str:
     return where if extent.seed is None else f"{where} of seed {extent.seed}"
 
 
-def _tree(found: TreeReport) -> RenderableType:
-    style = "green" if found.identical else "red"
+def _tree(report: TreeReport) -> RenderableType:
+    style = "green" if report.identical else "red"
     head = Text(
-        f"{found.path}: {found.identical_files} of {found.files} files identical,"
-        f" {found.different_files} different, {found.missing_files} missing,"
-        f" {found.unexpected_files} unexpected",
+        f"{report.path}: {report.identical_files} of {report.files} files identical,"
+        f" {report.different_files} different, {report.missing_files} missing,"
+        f" {report.unexpected_files} unexpected",
         style,
     )
-    if found.unreadable_paths:
-        head.append(f", {found.unreadable_paths} unreadable")
+    if report.unreadable_paths:
+        head.append(f", {report.unreadable_paths} unreadable")
     lines: list[RenderableType] = [head]
-    lines += [_file(file) for file in found.different[:SHOWN]]
-    if found.omitted_extents:
-        lines.append(Text(f"{count(found.omitted_extents, 'extent')} counted only"))
+    lines += [_file(file) for file in report.different[:SHOWN]]
+    if report.omitted_extents:
+        lines.append(Text(f"{count(report.omitted_extents, 'extent')} counted only"))
     for what, paths, number in (
-        ("missing", found.missing, found.missing_files),
-        ("unexpected", found.unexpected, found.unexpected_files),
+        ("missing", report.missing, report.missing_files),
+        ("unexpected", report.unexpected, report.unexpected_files),
         (
             "unreadable",
-            [f"{one.path}: {one.reason}" for one in found.unreadable],
-            found.unreadable_paths,
+            [f"{one.path}: {one.reason}" for one in report.unreadable],
+            report.unreadable_paths,
         ),
     ):
         lines += [Text(f"{what}: {path}") for path in paths[:SHOWN]]

@@ -69,10 +69,10 @@ def detect(sysfs: Path = Path("/sys"), affinity: Collection[int] | None = None) 
         sysfs has no nodes, as in some containers.
     """
     usable = set(psutil.Process().cpu_affinity() or () if affinity is None else affinity)
-    found = sorted(_nodes(sysfs / "devices/system/node"), key=lambda node: node.index)
+    nodes_of_sysfs = sorted(_nodes(sysfs / "devices/system/node"), key=lambda node: node.index)
     nodes: list[Node] = []
     memory_nodes: list[Node] = []
-    for node in found:
+    for node in nodes_of_sysfs:
         cpus = tuple(sorted(usable.intersection(node.cpus)))
         usable.difference_update(cpus)
         (nodes if cpus else memory_nodes).append(Node(node.index, cpus, node.memory_bytes))
@@ -98,13 +98,13 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     cpus: set[int] = set()
     text = text.strip()
     for part in text.split(",") if text else ():
-        found = _CPUS.fullmatch(part)
-        if not found or int(found[2] or found[1]) < int(found[1]):
+        matched = _CPUS.fullmatch(part)
+        if not matched or int(matched[2] or matched[1]) < int(matched[1]):
             raise ValueError(
                 f"CPU list {text[:80]!r}: {part[:80]!r} is neither a CPU up to 99999 nor an "
                 "ascending range: write it as 0-3,8"
             )
-        cpus.update(range(int(found[1]), int(found[2] or found[1]) + 1))
+        cpus.update(range(int(matched[1]), int(matched[2] or matched[1]) + 1))
     return tuple(sorted(cpus))
 
 
@@ -127,23 +127,23 @@ def _nodes(folder: Path) -> list[Node]:
         log.warning("%s: nodes unknown: %s", folder, error)
         return []
     for entry in entries:
-        if found := _NODE.fullmatch(entry.name):
+        if matched := _NODE.fullmatch(entry.name):
             try:
                 cpus = parse_cpu_list((entry / "cpulist").read_text())
             except (OSError, ValueError) as error:
                 log.warning("%s: node left out: %s", entry, error)
                 continue
-            nodes.append(Node(int(found[1]), cpus, _memory(entry)))
+            nodes.append(Node(int(matched[1]), cpus, _memory(entry)))
     return nodes
 
 
 def _memory(node: Path) -> int:
     try:
-        found = _MEMORY.search((node / "meminfo").read_text())
+        matched = _MEMORY.search((node / "meminfo").read_text())
     except (OSError, ValueError) as error:
         log.warning("%s: memory unknown: %s", node, error)
         return 0
-    if not found:
+    if not matched:
         log.warning("%s: memory unknown: meminfo has no MemTotal in kB", node)
         return 0
-    return int(found[1]) * 1024
+    return int(matched[1]) * 1024

@@ -89,5 +89,5 @@ def amend_init(request: bytes, reply: bytes) -> bytes:
 
 
 def _get(message: bytes, place: int) -> int:
-    found: int = struct.unpack_from("<I", message, place)[0]
-    return found
+    value: int = struct.unpack_from("<I", message, place)[0]
+    return value

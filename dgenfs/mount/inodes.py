@@ -154,9 +154,9 @@ class Inodes:
     def _add(self, name: str, listed: int, references: int = 0) -> int:
         for attempt in range(self._attempts):
             for inode in _inodes(name, attempt):
-                found = self._names.get(inode)
-                if found is not None and found.name == name:
-                    found.lookups += references
+                known = self._names.get(inode)
+                if known is not None and known.name == name:
+                    known.lookups += references
                     return inode
         node = _child(name)
         attempt = 0

@@ -142,36 +142,36 @@ class _Metrics(Collector):
         self._stats = stats
 
     def collect(self) -> Iterable[Metric]:
-        found = self._stats.collect()
+        stats = self._stats.collect()
         for metric in METRICS:
             kind = GaugeMetricFamily if metric.kind == "gauge" else CounterMetricFamily
             name = f"dgenfs_{metric.name}"
             if not metric.label:
-                yield kind(name, metric.text, found[metric.name])
+                yield kind(name, metric.text, stats[metric.name])
                 continue
             family = kind(name, metric.text, labels=[metric.label])
-            for label, value in _labelled(metric, found):
+            for label, value in _labelled(metric, stats):
                 family.add_metric([label], value)
             yield family
-        yield _histogram(found)
+        yield _histogram(stats)
 
 
-def _labelled(metric: Definition, found: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def _labelled(metric: Definition, stats: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if metric.label == "opcode":
-        for opcode, count in found[metric.name].items():
+        for opcode, count in stats[metric.name].items():
             yield opcode.lower(), count
     else:
-        for node, values in found["cache"].items():
+        for node, values in stats["cache"].items():
             yield node, values[metric.name.removeprefix("cache_")]
 
 
-def _histogram(found: dict[str, Any]) -> HistogramMetricFamily:
+def _histogram(stats: dict[str, Any]) -> HistogramMetricFamily:
     total = 0
     buckets = []
     bounds = [*(bound / 1e6 for bound in LATENCY_BOUNDS_US), float("inf")]
-    for bound, count in zip(bounds, found["read_latency_us"].values(), strict=True):
+    for bound, count in zip(bounds, stats["read_latency_us"].values(), strict=True):
         total += count
         buckets.append(("+Inf" if bound == float("inf") else repr(bound), total))
     return HistogramMetricFamily(
-        f"dgenfs_{LATENCY.name}", LATENCY.text, buckets=buckets, sum_value=found["read_seconds"]
+        f"dgenfs_{LATENCY.name}", LATENCY.text, buckets=buckets, sum_value=stats["read_seconds"]
     )

@@ -39,11 +39,11 @@ class Mounted:
 
 def mounted_at(mountpoint: Path) -> Mounted | None:
     """Return what is mounted at an absolute path, without asking it."""
-    found = None
+    last = None
     for path, mounted in _mounts():
         if path == mountpoint:
-            found = mounted
-    return found
+            last = mounted
+    return last
 
 
 def _mounts() -> Iterator[tuple[Path, Mounted]]:
@@ -159,7 +159,7 @@ def detach(mountpoint: Path, mounted: Mounted | None, *, connected: bool) -> Non
             meanwhile. Then it is detached from wherever it is by now: a directory above may have
             been renamed.
     """
-    for path in [path for path, found in _mounts() if found == mounted]:
+    for path in [path for path, there in _mounts() if there == mounted]:
         if path != mountpoint and not connected:
             continue
         if mounted_at(path) == mounted:

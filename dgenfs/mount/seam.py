@@ -28,15 +28,15 @@ _SO_SNDBUFFORCE = 32  # asm-generic/socket.h; needs CAP_NET_ADMIN
 
 def fuse_descriptors() -> set[int]:
     """Return this process's descriptors of /dev/fuse."""
-    found = set()
+    descriptors = set()
     for link in Path("/proc/self/fd").iterdir():
         try:
             if str(link.readlink()) == "/dev/fuse":
-                found.add(int(link.name))
+                descriptors.add(int(link.name))
         except FileNotFoundError:
             # The descriptor that listed the folder.
             continue
-    return found
+    return descriptors
 
 
 class Seam:

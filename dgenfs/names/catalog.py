@@ -72,6 +72,13 @@ class Directory:
     number: int | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes of all files in it."""
+        if self.number is None:
+            return self.spec.layout.total_size
+        return self.count * self.spec.size
+
+    @property
     def holds_directories(self) -> bool:
         """Whether its entries are directories."""
         return self.number is None and self.spec.directories > 0
@@ -146,16 +153,16 @@ def find_file(path: PurePath) -> File:
     for depth in (2, 3):
         if len(path.parts) >= depth:
             try:
-                found = _walk(path.parts[-depth:])
+                node = _walk(path.parts[-depth:])
             except SpecError:
                 continue
-            if isinstance(found, File):
-                return found
-    found = _walk((path.name,))
-    if isinstance(found, Directory):
-        rule = f"is a tree; name a file in it, such as {found.spec.path(0)}"
+            if isinstance(node, File):
+                return node
+    node = _walk((path.name,))
+    if isinstance(node, Directory):
+        rule = f"is a tree; name a file in it, such as {node.spec.path(0)}"
         raise SpecError(path.name, path.name, rule)
-    return found
+    return node
 
 
 def _walk(names: tuple[str, ...]) -> File | Directory:

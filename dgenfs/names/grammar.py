@@ -169,15 +169,15 @@ class Parser:
             if body.endswith(f".{candidate}"):
                 body, sidecar = body.removesuffix(f".{candidate}"), candidate
                 break
-        found = _EXTENSION.search(body)
-        if found is None:
+        matched = _EXTENSION.search(body)
+        if matched is None:
             return body, sidecar, None
-        extension = found[1]
+        extension = matched[1]
         if len(extension) > 8:
-            self.fail(found[0], "an extension is a letter and up to 7 letters or digits")
+            self.fail(matched[0], "an extension is a letter and up to 7 letters or digits")
         if extension in SIDECARS:
-            self.fail(found[0], f"a checksum's name ({', '.join(SIDECARS)}) comes last and once")
-        return body[: found.start()], sidecar, extension
+            self.fail(matched[0], f"a checksum's name ({', '.join(SIDECARS)}) comes last and once")
+        return body[: matched.start()], sidecar, extension
 
     def files(self, text: str) -> int:
         """Read a number of files."""
@@ -188,22 +188,22 @@ class Parser:
 
     def size(self, text: str) -> int:
         """Read a size, such as 1.5M or 4K-1."""
-        found = _SIZE.match(text)
-        if found is None:
+        matched = _SIZE.match(text)
+        if matched is None:
             self.fail(text, "a name starts with a size, such as 10G, 1.5M, 4096 or 4K-1")
-        size = self.number(found[1])
-        if found[2]:
-            size += int(found[2] + found[3])
+        size = self.number(matched[1])
+        if matched[2]:
+            size += int(matched[2] + matched[3])
         if not 0 <= size <= MAX_SIZE:
             self.fail(text, "a size is 0 to 2^63-1 bytes (8E-1)")
         return size
 
     def number(self, text: str) -> int:
         """Read a number with its unit."""
-        found = _NUMBER.match(text)
-        if found is None:
+        matched = _NUMBER.match(text)
+        if matched is None:
             self.fail(text, "a number is digits, with a point and more digits for a fraction")
-        whole, fraction, unit = found[1], found[2] or "", found[3]
+        whole, fraction, unit = matched[1], matched[2] or "", matched[3]
         factor = _UNITS.get(unit.upper())
         if factor is None:
             self.fail(unit, "a unit is B, K M G T P E (1024, also KiB ...) or KB MB ... (1000)")
@@ -215,10 +215,10 @@ class Parser:
 
     def ratio(self, text: str, most_milli: int) -> int:
         """Read a parameter that is a ratio; return thousandths."""
-        found = _RATIO.match(text[1:])
-        if found is None:
+        matched = _RATIO.match(text[1:])
+        if matched is None:
             self.fail(text, "a ratio is a number with at most 3 decimals, such as 2 or 1.5")
-        milli = int(found[1]) * 1000 + int((found[2] or "").ljust(3, "0"))
+        milli = int(matched[1]) * 1000 + int((matched[2] or "").ljust(3, "0"))
         if not 1000 <= milli <= most_milli:
             self.fail(text, f"this ratio is 1 to {most_milli // 1000}")
         return milli

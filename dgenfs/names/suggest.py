@@ -23,7 +23,7 @@ _EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{0,7})\Z")
 
 
 def nearest_name(text: str) -> str | None:
-    """Return the good name that keeps most of ``text``, None if no size can be found in it.
+    """Return the good name that keeps most of ``text``, None if no size can be matched in it.
 
     Values outside their range go to the range's end, what is not understood is left out, and the
     result is canonical.
@@ -38,11 +38,11 @@ def nearest_name(text: str) -> str | None:
         return None
     parts = [(tree[0].lower() if tree else "") + _size(head)]
     seen = set()
-    for found in _PARAM.finditer(text, head.end()):
-        letter = _LETTERS.get(found[1].lower(), found[1].lower())
+    for matched in _PARAM.finditer(text, head.end()):
+        letter = _LETTERS.get(matched[1].lower(), matched[1].lower())
         if letter not in seen and (letter != "f" or tree):
             seen.add(letter)
-            parts.append(letter + _value(letter, found[2], found[3]))
+            parts.append(letter + _value(letter, matched[2], matched[3]))
     extension = _EXTENSION.search(text)
     name = "_".join(parts)
     for candidate in (f"{name}.{extension[1]}" if extension else name, name, parts[0]):
@@ -53,9 +53,9 @@ def nearest_name(text: str) -> str | None:
     return None
 
 
-def _size(found: re.Match[str]) -> str:
-    unit = found[2].upper()
-    return found[1] + (unit[0] if len(unit) == 2 and unit[1] == "I" else unit)
+def _size(matched: re.Match[str]) -> str:
+    unit = matched[2].upper()
+    return matched[1] + (unit[0] if len(unit) == 2 and unit[1] == "I" else unit)
 
 
 def _value(letter: str, number: str, unit: str) -> str:

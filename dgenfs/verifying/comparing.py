@@ -78,12 +78,12 @@ class Comparison:
         start, length = extent
         wrong_sectors = 0
         extents: list[Extent] = []
-        for at, found in self._source.read(start, length, self._buffers.data):
-            if isinstance(found, int):
-                extents.append(Extent(at, at + found, Kind.UNREADABLE, found))
+        for at, piece in self._source.read(start, length, self._buffers.data):
+            if isinstance(piece, int):
+                extents.append(Extent(at, at + piece, Kind.UNREADABLE, piece))
                 continue
-            for place, segment, within, count in self._view.pieces(at, found.size):
-                part = found[place - at : place - at + count]
+            for place, segment, within, count in self._view.pieces(at, piece.size):
+                part = piece[place - at : place - at + count]
                 if isinstance(segment, ContentRange):
                     for more, wrong in self._content(part, place, segment, within):
                         wrong_sectors += more
@@ -97,15 +97,15 @@ class Comparison:
         return length, wrong_sectors, extents
 
     def _content(
-        self, found: NDArray[np.uint8], at: int, segment: ContentRange, within: int
+        self, data: NDArray[np.uint8], at: int, segment: ContentRange, within: int
     ) -> Iterator[tuple[int, list[Extent]]]:
         """Yield wrong sectors and damage of what should be content, a file's at a time."""
         layout = segment.layout
         done = 0
-        while done < found.size:
+        while done < data.size:
             position = segment.start + within + done
-            count = min(found.size - done, layout.size - position % layout.size)
-            part = found[done : done + count]
+            count = min(data.size - done, layout.size - position % layout.size)
+            part = data[done : done + count]
             rows = self._rows(layout)
             offset = content_offset(np.uint64(position), layout.row)
             extents = self._buffers.extents
@@ -167,12 +167,12 @@ def belongs(layout: Layout, position: int, shift: int) -> tuple[int | None, int 
 
 
 def differences(
-    found: NDArray[np.uint8], expected: NDArray[np.uint8], at: int
+    data: NDArray[np.uint8], expected: NDArray[np.uint8], at: int
 ) -> tuple[int, list[Extent]]:
     """Compare bytes that are no content; the reference of what ``find_damage`` calls a sector.
 
     Args:
-        found: uint8[::1].
+        data: uint8[::1].
         expected: uint8[::1], as long.
         at: offset of the first byte in the file.
 
@@ -180,12 +180,12 @@ def differences(
         Sectors with a wrong byte, and an extent for each.
     """
     extents = []
-    wrong = np.flatnonzero(found != expected)
+    wrong = np.flatnonzero(data != expected)
     sectors, firsts = np.unique((at + wrong) // SECTOR, return_index=True)
     for places in np.split(wrong, firsts[1:]) if sectors.size else ():
-        bits = int(np.bitwise_count(found[places] ^ expected[places]).sum())
+        bits = int(np.bitwise_count(data[places] ^ expected[places]).sum())
         kind = Kind.UNKNOWN
-        if not found[places].any() and bits > places.size:
+        if not data[places].any() and bits > places.size:
             kind = Kind.ZEROS
         elif bits <= max(8, 2 * places.size):
             kind = Kind.BIT_FLIPS

@@ -215,12 +215,12 @@ class TreeReport:
         self.unexpected_files += 1
         _keep(self.unexpected, path)
 
-    def add_unreadable(self, found: Unreadable) -> None:
+    def add_unreadable(self, unreadable: Unreadable) -> None:
         """Count a file or directory that cannot be read."""
         self.unreadable_paths += 1
-        _keep(self.unreadable, found)
+        _keep(self.unreadable, unreadable)
 
 
-def _keep(kept: list[Item], found: Item) -> None:
+def _keep(kept: list[Item], item: Item) -> None:
     if len(kept) < MAX_PATHS:
-        kept.append(found)
+        kept.append(item)

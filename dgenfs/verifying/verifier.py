@@ -80,13 +80,13 @@ class Verifier:
             comparison = Comparison(source, view, self._seeds, self._rows, self._buffers)
             compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
-            found: Iterator[tuple[int, int, list[Extent]]]
+            results: Iterator[tuple[int, int, list[Extent]]]
             if compared <= CHUNK:
                 # Another thread would cost a small file more than it saves.
-                found = map(comparison.chunk, chunks)
+                results = map(comparison.chunk, chunks)
             else:
-                found = in_order(self._pool, 2 * self._threads, comparison.chunk, chunks)
-            for length, wrong_sectors, extents in found:
+                results = in_order(self._pool, 2 * self._threads, comparison.chunk, chunks)
+            for length, wrong_sectors, extents in results:
                 report.wrong_sectors += wrong_sectors
                 for extent in extents:
                     report.add(extent)
@@ -115,13 +115,13 @@ class Verifier:
         if not is_directory(path):
             raise NotADirectoryError(f"{path}: is not a directory, and {spec.name} is a tree")
         report = TreeReport(path, spec.name, spec.files)
-        for file, found in enumerate(self._files(path, spec, progress)):
-            if found is None:
+        for file, result in enumerate(self._files(path, spec, progress)):
+            if result is None:
                 report.add_missing(spec.path(file))
-            elif isinstance(found, Unreadable):
-                report.add_unreadable(found)
+            elif isinstance(result, Unreadable):
+                report.add_unreadable(result)
             else:
-                report.add_file(found)
+                report.add_file(result)
         for other in _others(path, spec):
             if isinstance(other, Unreadable):
                 report.add_unreadable(other)
@@ -149,10 +149,10 @@ class Verifier:
             # The threads share the chunks of one file.
             yield from map(verify, files)
             return
-        for found in in_order(self._pool, 2 * self._threads, verify, files):
+        for result in in_order(self._pool, 2 * self._threads, verify, files):
             if progress is not None:
                 progress(spec.size)
-            yield found
+            yield result
 
 
 def _others(path: Path, spec: Spec, directory: str = "") -> Iterator[str | Unreadable]:
