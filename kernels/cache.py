@@ -76,7 +76,7 @@ class Cache(NamedTuple):
     Attributes:
         state: uint64[STATE_WORDS].
         slots: uint64[slots, COLUMNS].
-        ghosts: uint64[a power of two, COLUMNS], blocks asked for lately, by their hash.
+        ghosts: uint64[a power of two, COLUMNS], blocks asked for lately, by key and number.
         buckets: uint64[a power of two], first slot of each chain or NONE.
         data: uint8[slots * BLOCK]; memory is taken as extents are first filled.
     """
@@ -118,7 +118,7 @@ def new_cache(size: int) -> Cache:
         slots[-1, OLDER] = NONE
         state[NEWEST], state[OLDEST] = 0, count - 1
     buckets = np.full(1 << (2 * count).bit_length(), NONE, np.uint64)
-    ghosts = np.zeros((2 * buckets.size, COLUMNS), np.uint64)
+    ghosts = np.zeros((1 << (16 * count).bit_length(), COLUMNS), np.uint64)
     return Cache(state, slots, ghosts, buckets, _memory(count * BLOCK))
 
 
@@ -176,7 +176,8 @@ def asked_again(cache, key, number, start, end):
     """
     state = cache.state
     wanted = extents_between(start, end)
-    index = _hash(key, number) & np.uint64(cache.ghosts.shape[0] - 1)
+    # Adjoining blocks never take each other's ghost, others seldom: there are 16 for each slot.
+    index = (_hash(key, _ZERO) + number) & np.uint64(cache.ghosts.shape[0] - 1)
     mutex_lock(state.ctypes.data)
     ghost = cache.ghosts[index]
     if state[LAST_GHOST] != index:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyfuse3
+import segmented
 
 from dgenfs.cli.main import main
 from dgenfs.kernels.counters import BUSY_WITH
@@ -24,6 +25,7 @@ from dgenfs.mount import forgetting, operations, workers
 from dgenfs.mount.inodes import Inodes
 from dgenfs.mount.operations import Operations
 from dgenfs.mount.python_plane import Reader
+from dgenfs.names.spec import Spec
 
 BAD_OFFSET = 123_456  # of a read that fails
 # Names whose lookup raises, by extension.
@@ -150,8 +152,14 @@ def slow_start() -> None:
     topology.detect = slow_detect  # type: ignore[assignment]
 
 
+def views() -> None:
+    """Not a fault: files of some names are segments of all kinds."""
+    Spec.view = segmented.view  # type: ignore[assignment, method-assign]
+
+
 FAULTS: dict[str, Callable[..., None]] = {
     "handlers": handlers,
+    "views": views,
     "forget": forget,
     "listing": listing,
     "unprivileged": unprivileged,

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dgenfs.kernels import cache as kernel
-from dgenfs.kernels.cache import BLOCK, EXTENT, NONE, acquire, extents_between, new_cache, release
+from dgenfs.kernels.cache import (
+    BLOCK,
+    EXTENT,
+    NONE,
+    acquire,
+    asked_again,
+    extents_between,
+    new_cache,
+    release,
+)
 
 bitmaps = st.integers(1, 2**64 - 1) | st.sampled_from([1, 2, 3, 1 << 63, 2**64 - 1])
 
@@ -153,3 +162,72 @@ def test_a_pinned_slot_is_never_recycled_by_other_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(work, range(4))) > 0
     assert (cache.slots[:, kernel.PINS] == 0).all()
+
+
+def again(cache: kernel.Cache, at: int, length: int, key: int = 7) -> bool:
+    """Ask for bytes of a content that lie in one block."""
+    number, start = divmod(at, BLOCK)
+    numbers = map(np.uint64, (key, number, start, start + length))
+    return bool(asked_again(cache, *numbers))
+
+
+@pytest.mark.parametrize("length", [1, 4096, 100_000, EXTENT, 1 << 20, BLOCK])
+@pytest.mark.parametrize("slots", [1, 8])
+def test_a_stream_is_never_kept(length: int, slots: int) -> None:
+    cache = new_cache(slots * BLOCK)
+    for number in range(20):
+        for start in range(0, min(BLOCK, 300 * length), length):
+            end = min(start + length, BLOCK)
+            assert not again(cache, number * BLOCK + start, end - start)
+
+
+@pytest.mark.parametrize("length", [EXTENT, 1 << 20])
+def test_what_fits_is_kept_when_it_is_asked_for_again(length: int) -> None:
+    cache = new_cache(8 * BLOCK)
+    for turn in range(3):
+        for at in range(0, 8 * BLOCK, length):
+            assert again(cache, at, length) == (turn > 0)
+
+
+def test_a_set_that_does_not_fit_is_not_kept_in_turns() -> None:
+    cache = new_cache(8 * BLOCK)
+    for _ in range(3):
+        for at in range(0, 9 * BLOCK, 1 << 20):
+            assert not again(cache, at, 1 << 20)
+
+
+def test_contents_are_told_apart() -> None:
+    cache = new_cache(8 * BLOCK)
+    assert not again(cache, 0, 1 << 20, key=1)
+    assert not again(cache, 0, 1 << 20, key=2)
+    assert again(cache, 0, 1 << 20, key=2)
+
+
+def test_other_extents_of_a_block_are_new() -> None:
+    cache = new_cache(BLOCK)
+    assert not again(cache, 0, EXTENT)
+    assert not again(cache, EXTENT, EXTENT)
+    assert again(cache, 0, EXTENT)
+    assert again(cache, EXTENT, EXTENT)
+    assert not again(cache, 2 * EXTENT, EXTENT)
+
+
+def test_small_reads_must_be_many() -> None:
+    cache = new_cache(2 * BLOCK)
+    source = np.random.default_rng(1)
+    found = [again(cache, int(at) * 4096, 4096) for at in source.integers(0, 1024, 3000)]
+    first = found.index(True)
+    assert int(kernel.ENOUGH) <= first < 4 * int(kernel.ENOUGH)
+    # From then on all that go back are.
+    assert sum(found[first:]) > 0.9 * len(found[first:])
+
+
+def test_a_hot_block_beside_a_stream() -> None:
+    """The stream takes a turn for each of its blocks only."""
+    cache = new_cache(4 * BLOCK)
+    kept = [
+        (again(cache, 0, 1 << 20), again(cache, at, 1 << 20))
+        for at in range(BLOCK, 50 * BLOCK, 1 << 20)
+    ]
+    assert [hot for hot, _ in kept] == [False, *[True] * (len(kept) - 1)]
+    assert not any(stream for _, stream in kept)

@@ -16,7 +16,7 @@ from dgenfs.kernels.fuse import ENTRY_WORDS, Opcode
 from dgenfs.kernels.ids import CONTROL
 from dgenfs.machine.topology import Node, Topology
 from dgenfs.mount.rows import Rows
-from dgenfs.mount.workers import KICK, Workers
+from dgenfs.mount.workers import KICK, MEMORY, Workers, check_cache
 
 UNIQUE = 0x8000_0000_0000_0002
 
@@ -114,3 +114,24 @@ def test_stopped_and_started_again(sockets: list[socket.socket], threads: int) -
     plane.settimeout(0.05)
     with pytest.raises(TimeoutError):
         plane.recv(1 << 16)
+
+
+def test_counters_do_not_wait_for_a_retune(sockets: list[socket.socket]) -> None:
+    """One that takes long, as a thread must end its request first."""
+    kernel, *_ = sockets
+    workers = started(sockets, 2)
+    try:
+        kernel.send(request(Opcode.FLUSH, UNIQUE))
+        assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, -errno.ENOSYS, UNIQUE)
+        with workers._changing:
+            assert int(workers.counters()[REQUESTS + Opcode.FLUSH]) == 1
+    finally:
+        workers.stop()
+    assert int(workers.counters()[REQUESTS + Opcode.FLUSH]) == 1
+
+
+def test_a_cache_must_fit_into_the_machine() -> None:
+    check_cache(MEMORY // 2, 2)
+    for size, nodes in ((MEMORY, 2), (MEMORY + 1, 1), (-1, 1), ((16 << 40) + 1, 1)):
+        with pytest.raises(ValueError, match=r"must be 0 to 16 TiB|must fit into"):
+            check_cache(size, nodes)
