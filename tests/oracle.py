@@ -145,7 +145,7 @@ def parse(name: str) -> Content:
         unit=unit,
         units_per_file=m,
         units=files * m,
-        content_units=content_units(files, m, d_milli),
+        content_units=content_units(files, size, d_milli, unit),
         key=key(files, size, d_milli, c_milli, seed, unit),
         tree=tree,
         per_directory=per_directory,
@@ -174,25 +174,33 @@ def half_up(x: int, d_milli: int) -> int:
     return (2000 * x + d_milli) // (2 * d_milli)
 
 
+def fits(files: int, size: int, d_milli: int, unit: int) -> bool:
+    if files == 1 or d_milli == 1000 or size % unit == 0:
+        return True
+    return 1000 * units_per_file(size, unit) >= 64 * d_milli
+
+
 def default_unit(files: int, size: int, d_milli: int) -> int:
     most = min(2**22, roundup(size))
     if many(files, d_milli):
         return most
-    for power in range(22, 11, -1):
-        unit = 1 << power
-        m = units_per_file(size, unit)
-        if unit > most:
-            continue
-        if d_milli != 1000 and 1000 * files * m < 64 * d_milli:
-            continue
-        if files > 1 and 64 * (m * unit - size) > size:
-            continue
-        return unit
-    return 4096
+    good = []
+    for unit in [1 << power for power in range(12, 23)]:
+        n = files * units_per_file(size, unit)
+        units_enough = d_milli == 1000 or 1000 * n >= 64 * d_milli
+        if unit <= most and fits(files, size, d_milli, unit) and units_enough:
+            good.append(unit)
+    if good:
+        return max(good)
+    if fits(files, size, d_milli, 4096) or 2 * files <= units_per_file(size, 4096):
+        return 4096
+    return most
 
 
-def content_units(files: int, m: int, d_milli: int) -> int:
-    if many(files, d_milli):
+def content_units(files: int, size: int, d_milli: int, unit: int) -> int:
+    m = units_per_file(size, unit)
+    odd = not fits(files, size, d_milli, unit) and 2 * files > m
+    if many(files, d_milli) or odd:
         return m * max(1, half_up(files, d_milli))
     return max(1, half_up(files * m, d_milli))
 

@@ -63,9 +63,17 @@ class Layout:
     @cached_property
     def content_units(self) -> int:
         """Distinct units."""
-        if whole_files_repeat(self.files, self.dedup_milli):
+        if self.whole_files_repeat:
             return self.units_per_file * max(1, _half_up(self.files, self.dedup_milli))
         return max(1, _half_up(self.units, self.dedup_milli))
+
+    @cached_property
+    def whole_files_repeat(self) -> bool:
+        """Whether whole files repeat, not units of them."""
+        if many_files(self.files, self.dedup_milli):
+            return True
+        fitting = fits(self.files, self.size, self.dedup_milli, self.unit)
+        return not fitting and 2 * self.files > self.units_per_file
 
     @property
     def stride(self) -> int:
@@ -152,9 +160,19 @@ def units_of(size: int, unit: int) -> int:
     return max(1, -(-size // unit))
 
 
-def whole_files_repeat(files: int, dedup_milli: int) -> bool:
+def many_files(files: int, dedup_milli: int) -> bool:
     """Return whether there are files enough for whole files, not units, to repeat."""
     return 1000 * files >= _ENOUGH_UNITS * dedup_milli
+
+
+def fits(files: int, size: int, dedup_milli: int, unit: int) -> bool:
+    """Return whether files of ``size`` bytes can repeat in units of ``unit`` bytes.
+
+    Where a unit does not, each file ends in the head of a unit that others show whole: a chunk more
+    for a store, ``dedup / units_per_file`` of all.
+    """
+    enough = 1000 * units_of(size, unit) >= _ENOUGH_UNITS * dedup_milli
+    return files == 1 or dedup_milli == 1000 or size % unit == 0 or enough
 
 
 def default_unit(files: int, size: int, dedup_milli: int) -> int:
@@ -165,17 +183,18 @@ def default_unit(files: int, size: int, dedup_milli: int) -> int:
         size: bytes of each file.
         dedup_milli: dedup ratio in thousandths.
     """
-    unit = min(MAX_UNIT, max(MIN_UNIT, 1 << (size - 1).bit_length() if size else 0))
-    if whole_files_repeat(files, dedup_milli):
-        return unit
-    while unit > MIN_UNIT:
-        m = units_of(size, unit)
-        enough = dedup_milli == 1000 or 1000 * files * m >= _ENOUGH_UNITS * dedup_milli
-        little_waste = files == 1 or 64 * (m * unit - size) <= size
-        if enough and little_waste:
-            break
+    most = min(MAX_UNIT, max(MIN_UNIT, 1 << (size - 1).bit_length() if size else 0))
+    if many_files(files, dedup_milli):
+        return most
+    unit = most
+    while unit >= MIN_UNIT:
+        units = files * units_of(size, unit)
+        enough = dedup_milli == 1000 or 1000 * units >= _ENOUGH_UNITS * dedup_milli
+        if enough and fits(files, size, dedup_milli, unit):
+            return unit
         unit //= 2
-    return unit
+    smallest = fits(files, size, dedup_milli, MIN_UNIT) or 2 * files <= units_of(size, MIN_UNIT)
+    return MIN_UNIT if smallest else most
 
 
 def _half_up(x: int, ratio_milli: int) -> int:

@@ -2,7 +2,7 @@
 
 import math
 
-from dgenfs.content.layout import Layout, whole_files_repeat
+from dgenfs.content.layout import Layout
 
 
 def fixed_dedup(layout: Layout, chunk: int) -> float:
@@ -15,8 +15,7 @@ def fixed_dedup(layout: Layout, chunk: int) -> float:
         layout: the numbers of the content.
         chunk: bytes, a power of two.
     """
-    whole_files = whole_files_repeat(layout.files, layout.dedup_milli)
-    if chunk <= layout.unit or whole_files or layout.size == 0:
+    if chunk <= layout.unit or layout.whole_files_repeat or layout.size == 0:
         return layout.effective_dedup
     k = chunk // layout.unit
     m, u = layout.units_per_file, layout.content_units
@@ -40,7 +39,7 @@ def content_defined_dedup(layout: Layout, chunk: int) -> float:
         layout: the numbers of the content.
         chunk: average size, bytes.
     """
-    if whole_files_repeat(layout.files, layout.dedup_milli):
+    if layout.whole_files_repeat:
         return layout.effective_dedup
     distinct = layout.unique_size + 3 * layout.files * chunk
     return max(1.0, layout.total_size / distinct) if layout.total_size else 1.0
