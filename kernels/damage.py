@@ -79,7 +79,7 @@ def locate(buf, start, stop, row, own):
         stop: int64, index behind the last byte at which a pair of words may start; the pair itself
             may end up to 15 bytes later if ``buf`` does.
         row: uint64[ROW_WORDS], of the content to look in.
-        own: uint64, a content offset that is no answer, NOT_FOUND for none.
+        own: uint64, a content offset to pass over, NOT_FOUND for none.
 
     Returns:
         uint64, bytes, below the period; NOT_FOUND if no such pair is there.
@@ -119,7 +119,7 @@ def owner_of(buf, start, stop, here, rows):
         buf: uint8[::1].
         start: int64, a word's first byte.
         stop: int64, as ``locate`` takes it.
-        here: uint64, content offset of ``buf[start]``, which is no answer for ``rows[0]``.
+        here: uint64, content offset of ``buf[start]``, which is passed over for ``rows[0]``.
         rows: uint64[:, ::1].
 
     Returns:

@@ -52,7 +52,7 @@ class DataFile(io.RawIOBase):
         """Set the position, which may be past the end, and return it.
 
         Raises:
-            ValueError: the position would be negative, or ``whence`` is none of SEEK_*.
+            ValueError: the position would be negative, or ``whence`` is not one of SEEK_*.
         """
         self._check_open()
         starts = {
@@ -89,7 +89,7 @@ def open(name: str, *, threads: int | None = None) -> io.BufferedReader:  # noqa
         A seekable, read-only file object; large reads go past its buffer.
 
     Raises:
-        SpecError: ``name`` is no file's.
+        SpecError: ``name`` is not the name of a file.
         ValueError: ``threads`` is below 1.
     """
     node = find_file(PurePath(name))

@@ -44,7 +44,7 @@ class DataGenerator:
             threads: most threads to fill one buffer with, None for one a CPU.
 
         Raises:
-            SpecError: the name is none, or a checksum's.
+            SpecError: the name is not valid, or asks for a checksum.
             IndexError: the tree has no such file.
             ValueError: ``threads`` is below 1.
         """

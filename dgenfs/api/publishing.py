@@ -21,7 +21,11 @@ from dgenfs.names.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
 NEW = os.O_CREAT | os.O_EXCL
-NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # link(2) where there are none
+NO_LINKS = (
+    errno.EPERM,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+)  # from link(2), on file systems without links
 
 Progress = Callable[[int], None]
 

@@ -62,7 +62,7 @@ def expected(path: Path, name: str | None) -> File | Directory:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Read a list such as ``0,7,100-199``; ValueError if it is none."""
+    """Read a list such as ``0,7,100-199``; ValueError if it is not one."""
     seeds: list[int] = []
     for part in filter(None, text.split(",")):
         matched = _SEEDS.fullmatch(part)

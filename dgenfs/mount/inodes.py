@@ -64,7 +64,7 @@ class Inodes:
         """List the names that the root's listing shows.
 
         Raises:
-            SpecError: one is no name, or a checksum's.
+            SpecError: one is not valid, or asks for a checksum.
         """
         self.rows = Rows()
         self._names: dict[int, _Name] = {}

@@ -120,7 +120,7 @@ class Operations(pyfuse3.Operations):
 
     @handler(Opcode.LOOKUP)
     async def lookup(self, parent_inode: InodeT, name: bytes, _: RequestContext) -> EntryAttributes:
-        """Answer a name's attributes; ENOENT if it is none."""
+        """Answer a name's attributes; ENOENT if it is not valid."""
         if parent_inode == ROOT and name in self._control_inodes:
             return self._entry(self._control_inodes[name])
         try:
@@ -306,7 +306,7 @@ class Operations(pyfuse3.Operations):
 
     @handler(Opcode.WRITE)
     async def write(self, fh: FileHandleT, _off: int, buf: bytes) -> int:
-        """Take a control file's new values; EINVAL if they are none."""
+        """Take a control file's new values; EINVAL if they are not valid."""
         if fh < CONTROL:
             raise FUSEError(errno.EROFS)
         await self._opened(self._writable, fh).write(buf)

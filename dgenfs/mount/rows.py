@@ -83,7 +83,7 @@ class Rows:
         """Return the row (uint64[TABLE_COLUMNS]) and the file's number of a handle.
 
         Raises:
-            OSError: EBADF, ``fh`` is no handle of a content that the kernel knows.
+            OSError: EBADF, ``fh`` is not a handle of a content that the kernel knows.
         """
         row = self.table[fh >> ids.FILE_BITS & _ROW_MASK]
         file = fh & _FILE_MASK

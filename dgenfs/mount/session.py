@@ -72,7 +72,7 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
 
     Raises:
         MountError: it cannot be mounted.
-        SpecError: a listed name is none.
+        SpecError: a listed name is not valid.
         ValueError: a number is outside its range, or an option not the user's to choose.
     """
     machine = topology.detect()

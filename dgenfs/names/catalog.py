@@ -24,7 +24,7 @@ class Root:
         """Return what ``name`` is.
 
         Raises:
-            SpecError: it is no name, or a checksum's, which has no content.
+            SpecError: it is not a valid name, or asks for a checksum, which has no content.
         """
         spec = Spec.parse(name)
         spec.require_content()

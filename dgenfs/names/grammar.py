@@ -41,7 +41,7 @@ _TREE = re.compile(r"([0-9]+)x(.*)\Z", re.DOTALL)
 
 
 class SpecError(ValueError):
-    """A name that is none.
+    """A name that is not valid.
 
     Attributes:
         name: the name.

@@ -1,4 +1,4 @@
-"""The nearest good name to one that is none."""
+"""The valid name nearest to an invalid one."""
 
 import re
 
