@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import report
+from benchmarks.cache import cache
 from benchmarks.flatness import flatness
 from benchmarks.generate import generate
 from benchmarks.mount import mount
@@ -24,6 +25,7 @@ class SuiteName(StrEnum):
     VERIFY = "verify"
     MOUNT = "mount"
     TREES = "trees"
+    CACHE = "cache"
     FLATNESS = "flatness"
     SCALING = "scaling"
 
@@ -33,6 +35,7 @@ SUITES = {
     SuiteName.VERIFY: verify,
     SuiteName.MOUNT: mount,
     SuiteName.TREES: trees,
+    SuiteName.CACHE: cache,
     SuiteName.FLATNESS: flatness,
     SuiteName.SCALING: scaling,
 }

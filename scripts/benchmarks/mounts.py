@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,15 @@ LIMIT = 12 * 3600  # seconds of a suite, with as many rounds as anybody may want
 
 
 @contextmanager
-def dgenfs(*arguments: str) -> Iterator[Mount]:
+def dgenfs(*arguments: str, environment: Mapping[str, str] = {}) -> Iterator[Mount]:
     """Mount dgenfs with names and options; what it logs is what it logs by default."""
     with (
         tempfile.TemporaryDirectory(prefix="dgenfs-bench-") as folder,
         mounted(
-            Path(folder), *arguments, environment={"DGENFS_LOG": "warning"}, limit=LIMIT
+            Path(folder),
+            *arguments,
+            environment={"DGENFS_LOG": "warning", **environment},
+            limit=LIMIT,
         ) as mount,
     ):
         yield mount

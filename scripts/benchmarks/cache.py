@@ -1,0 +1,56 @@
+"""What the block cache of the default size costs, and what it gives, beside none."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks import mounts
+from benchmarks.fio import Workload, turn
+from benchmarks.mount import PROMISES
+from benchmarks.rounds import Case
+from benchmarks.scaling import FILE, HOT, HOT_SMALL
+from benchmarks.suite import Suite, Target, Timings
+
+# Code for a processor without AVX, as it is compiled there; numba.readthedocs.io, reference manual,
+# environment variables.
+OLD = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}
+PLANES = {
+    "compiled": ((), {}),
+    "pyfuse3": (("--data-plane", "pyfuse3"), {}),
+    "compiled, no AVX": ((), OLD),
+}
+CACHES: dict[str, tuple[str, ...]] = {"default cache": (), "no cache": ("--cache", "0")}
+HOT_SETS = (HOT[0], HOT_SMALL)
+WORKLOADS = (*HOT, HOT_SMALL, *(promise.workload for promise in PROMISES))
+
+
+@contextmanager
+def cache() -> Iterator[Suite]:
+    """The block cache of the default size, beside none."""
+    with ExitStack() as stack:
+        cases = []
+        for plane, (options, environment) in PLANES.items():
+            for name, size in CACHES.items():
+                mount = stack.enter_context(mounts.dgenfs(*options, *size, environment=environment))
+                file = mount.path / f"{FILE}_d1_c1"
+                cases += [_case(plane, workload, name, file) for workload in _workloads(plane)]
+        yield Suite("cache", 11, cases, _targets)
+
+
+def _workloads(plane: str) -> tuple[Workload, ...]:
+    return HOT_SETS if "AVX" in plane else WORKLOADS
+
+
+def _case(plane: str, workload: Workload, cache: str, file: Path) -> Case:
+    size = workload.block if workload.block >= 1 << 17 else 0
+    return Case(f"{plane}: {workload.name}, {cache}", turn(workload, file), size)
+
+
+def _targets(timings: Timings) -> Iterator[Target]:
+    with_cache, without = CACHES
+    for plane in PLANES:
+        for workload in _workloads(plane):
+            name = f"{plane}: {workload.name}"
+            value = timings[f"{name}, {without}"].median / timings[f"{name}, {with_cache}"].median
+            least = 1.0 if "AVX" in plane else 0.97
+            yield Target(f"{name}: x no cache", value, least)
