@@ -12,7 +12,7 @@ from processes import run
 def test_many_open_files_of_many_processes(tmp_path: Path) -> None:
     """A handle takes no memory."""
     count = 50_000
-    with mounted(tmp_path, NAME, "100000x5000") as mount:
+    with mounted(tmp_path, NAME, "100000x5000", "--cache=0") as mount:
         right(mount.path / NAME)
         before = mount.rss()
         with held_open([f"{mount.path}/100000x5000/{i:06}.bin" for i in range(count)]):
