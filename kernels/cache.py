@@ -31,6 +31,7 @@ HUGE_PAGE = 2 << 20  # bytes
 NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # Words of Cache.state; the mutex (pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64) is first.
+KEEPS_LARGE = 7  # whether reads of an extent and more are answered from it
 NEWEST = 8
 OLDEST = 9
 RESIDENT = 10  # slots that hold a block
@@ -100,11 +101,12 @@ CACHE = types.NamedTuple(
 )
 
 
-def new_cache(size: int) -> Cache:
+def new_cache(size: int, *, keeps_large: bool = True) -> Cache:
     """Return an empty cache.
 
     Args:
         size: bytes of content it may hold; whole blocks are used, none below BLOCK.
+        keeps_large: whether reads of an extent and more are answered from it; else they go past it.
     """
     count = size // BLOCK
     state = np.zeros(STATE_WORDS, np.uint64)  # all zero is PTHREAD_MUTEX_INITIALIZER
@@ -113,6 +115,7 @@ def new_cache(size: int) -> Cache:
     slots[:, NEWER] = numbers - _ONE  # NONE for the first
     slots[:, OLDER] = numbers + _ONE
     slots[:, CHAIN] = NONE
+    state[KEEPS_LARGE] = keeps_large
     state[NEWEST] = state[OLDEST] = NONE
     if count:
         slots[-1, OLDER] = NONE

@@ -35,7 +35,7 @@ def _digest() -> str:
 
     Numba's own name for compiled code leaves out whether bounds are checked. And it compiles a
     kernel anew when its own file changes, not when one that it inlines from does: after an edit of
-    words.py, content.py would go on with the old words.
+    words.py, fill.py would go on with the old words.
     """
     digest = hashlib.blake2b(f"{numba.config.BOUNDSCHECK}\n".encode(), digest_size=16)
     for source in sorted(_SOURCES.glob("[!.]*.py")):  # an editor's lock is a hidden, broken link

@@ -11,6 +11,7 @@ from dgenfs.kernels.cache import (
     BLOCK,
     CACHE,
     EXTENT,
+    KEEPS_LARGE,
     NONE,
     acquire,
     asked_again,
@@ -20,7 +21,7 @@ from dgenfs.kernels.cache import (
 from dgenfs.kernels.fill import file_offset, fill
 from dgenfs.kernels.jit import ROW, kernel
 from dgenfs.kernels.row import KEY, PERIOD, WORD
-from dgenfs.kernels.scratch import DATA, PINNED, SCRATCH, address_of, put_slice
+from dgenfs.kernels.scratch import DATA, PINNED, SCRATCH, UNUSED, address_of, put_slice
 
 _BLOCK = np.uint64(BLOCK)
 _EXTENT = np.uint64(EXTENT)
@@ -55,6 +56,22 @@ def fill_extents(cache, slot, number, missing, row):
             return
 
 
+@kernel(types.void(CACHE, types.uint64, types.uint64, types.uint64, SCRATCH))
+def bring_near(cache, slot, start, end, scratch):
+    """Read bytes [start, end) of ``slot``, so that they are in this processor's own cache.
+
+    The kernel copies them page by page, which from the last-level cache is slow: a read of 1 MiB
+    took 250 µs without this, and 200 with it.
+    """
+    first = np.int64(slot * _BLOCK + start) // WORD * WORD
+    last = np.int64(slot * _BLOCK + end) // WORD * WORD
+    words = cache.data[first:last].view(np.uint64)
+    sum_of_words = _ZERO
+    for i in range(words.size):
+        sum_of_words ^= words[i]
+    scratch.words[UNUSED] = sum_of_words  # or the loop would be left out
+
+
 @kernel(types.int64(ROW, types.uint64, types.uint64, types.uint64, CACHE, SCRATCH))
 def prepare(row, file, offset, length, cache, scratch):
     """Make a read's bytes and write where they are to the scratch's slices.
@@ -85,7 +102,7 @@ def prepare(row, file, offset, length, cache, scratch):
         missing = _ZERO
         if end > row[PERIOD]:
             piece_end = end
-        elif cache.slots.shape[0] != 0:
+        elif cache.slots.shape[0] != 0 and (length < _EXTENT or cache.state[KEEPS_LARGE] != _ZERO):
             again = asked_again(cache, row[KEY], number, at - start, piece_end - start)
             wanted = extents_between(at - start, piece_end - start)
             slot, missing = acquire(cache, row[KEY], number, wanted, again)
@@ -97,6 +114,8 @@ def prepare(row, file, offset, length, cache, scratch):
         else:
             if missing != _ZERO:
                 fill_extents(cache, slot, number, missing, row)
+            elif length >= _EXTENT:
+                bring_near(cache, slot, at - start, piece_end - start, scratch)
             address = np.uint64(cache.data.ctypes.data) + slot * _BLOCK + (at - start)
         scratch.words[PINNED + 2 * slices] = slot
         scratch.words[PINNED + 2 * slices + 1] = missing

@@ -23,6 +23,7 @@ REQUEST = 0  # so words of the protocol's requests are words of the scratch
 SLICES = REQUEST_BYTES // WORD  # struct iovec[1 + MAX_SLICES] (readv(2)), the reply's header first
 PINNED = SLICES + 2 * (1 + MAX_SLICES)  # for each slice of data: a slot or NONE, extents filled
 TIME = PINNED + 2 * MAX_SLICES  # struct timespec
+UNUSED = TIME + 2  # whose value nobody reads
 DATA = 20480 // WORD  # starts a page, with the reply's header right before it
 REPLY = DATA - OUT_HEADER // WORD
 SCRATCH_BYTES = WORD * DATA + MAX_READ

@@ -26,7 +26,7 @@ MAX_FILES = 10**9
 
 # With fewer files or units for each unit of the dedup ratio, rounding shows: use smaller ones.
 _ENOUGH_UNITS = 64
-# What a codec spends on a sector's match tokens, in words; content.md takes it off the random part.
+# What a codec spends on a sector's match tokens, in words; the format takes it off the random part.
 _TOKEN_WORDS = 0.6
 
 

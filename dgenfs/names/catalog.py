@@ -27,7 +27,7 @@ class Root:
             SpecError: it is not a valid name, or asks for a checksum, which has no content.
         """
         spec = Spec.parse(name)
-        spec.require_content()
+        spec.require_content(name)
         return Directory(spec) if spec.tree else File(spec)
 
 

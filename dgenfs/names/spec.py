@@ -152,11 +152,15 @@ class Spec:
             raise ValueError(f"seed {seed}: must be 0 to {MAX_SEED}")
         return replace(self, layout=replace(self.layout, seed=seed))
 
-    def require_content(self) -> None:
-        """Raise SpecError if the name asks for a checksum, which has no content of its own."""
+    def require_content(self, name: str = "") -> None:
+        """Raise SpecError if the name asks for a checksum, which has no content of its own.
+
+        Args:
+            name: as it was given, for the error.
+        """
         if self.sidecar is not None:
             rule = "names the checksum of a file, not a file; leave it out"
-            raise SpecError(self.name, f".{self.sidecar}", rule)
+            raise SpecError(name or self.name, f".{self.sidecar}", rule)
 
     def view(self, file: int | None = None) -> "View":
         """Return the bytes of file number ``file``, or of all files one after the other.

@@ -7,6 +7,7 @@ from dgenfs.names.grammar import (
     MAX_COMPRESS_MILLI,
     MAX_DEDUP_MILLI,
     MAX_SEED,
+    SIDECARS,
     SpecError,
     format_ratio,
 )
@@ -23,15 +24,17 @@ _EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{0,7})\Z")
 
 
 def nearest_name(text: str) -> str | None:
-    """Return the good name that keeps most of ``text``, None if no size can be matched in it.
+    """Return the valid name that keeps most of ``text``, None if there is no size in it.
 
-    Values outside their range go to the range's end, what is not understood is left out, and the
-    result is canonical.
+    Values outside their range go to the range's end, what is not understood is left out, as is the
+    name of a checksum, and the result is canonical.
 
     Args:
         text: what was taken for a name.
     """
     text = text[:255]
+    for sidecar in SIDECARS:
+        text = text.removesuffix(f".{sidecar}")
     tree = _TREE.match(text)
     head = _SIZE.match(text, tree.end() if tree else 0)
     if head is None:

@@ -1,15 +1,18 @@
 """The block cache against a cache that is obviously one, without a mount."""
 
+import ctypes
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import oracle
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from dgenfs import Spec
 from dgenfs.kernels import cache as kernel
 from dgenfs.kernels.cache import (
     BLOCK,
@@ -21,6 +24,8 @@ from dgenfs.kernels.cache import (
     new_cache,
     release,
 )
+from dgenfs.kernels.reads import finish, prepare
+from dgenfs.kernels.scratch import SLICES, new_scratch
 
 bitmaps = st.integers(1, 2**64 - 1) | st.sampled_from([1, 2, 3, 1 << 63, 2**64 - 1])
 
@@ -231,3 +236,34 @@ def test_a_hot_block_beside_a_stream() -> None:
     ]
     assert [hot for hot, _ in kept] == [False, *[True] * (len(kept) - 1)]
     assert not any(stream for _, stream in kept)
+
+
+def test_large_reads_go_past_a_cache_that_does_not_pay() -> None:
+    """Their bytes are right either way; small ones use it."""
+    content = oracle.parse("40M_d2_c1.5")
+    row = Spec.parse("40M_d2_c1.5").layout.row
+    scratch = new_scratch()
+    for keeps_large in (True, False):
+        cache = new_cache(2 * BLOCK, keeps_large=keeps_large)
+
+        def read(cache: kernel.Cache, offset: int, length: int) -> bytes:
+            numbers = map(np.uint64, (0, offset, length))
+            slices = prepare(row, *numbers, cache, scratch)
+            places = scratch.words[SLICES + 2 : SLICES + 2 + 2 * slices].tolist()
+            data = b"".join(map(ctypes.string_at, places[::2], places[1::2]))
+            finish(cache, scratch, slices)
+            return data
+
+        for _ in range(3):
+            for offset, length in (
+                (5, 1 << 20),
+                (BLOCK - EXTENT, 2 * EXTENT),
+                (3 * EXTENT, EXTENT),
+            ):
+                assert read(cache, offset, length) == oracle.read(content, 0, offset, length)
+        assert (int(cache.state[kernel.RESIDENT]) > 0) == keeps_large
+        for turn in range(3 * int(kernel.ENOUGH)):
+            offset = 7919 * (turn % 32)
+            assert read(cache, offset, 4096) == oracle.read(content, 0, offset, 4096)
+        assert int(cache.state[kernel.RESIDENT]) > 0
+        assert int(cache.state[kernel.HITS]) > 0

@@ -241,6 +241,9 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
     [
         (["gen", "10G-d4"], "10G_d4_c1.bin"),
         (["gen", "1G.sha256"], "checksum"),
+        (["explain", "1G.bin.sha256"], "'1G.bin.sha256' is not a name: '.sha256': names the check"),
+        (["explain", "1G.bin.sha256"], "the nearest name is 1G_d1_c1.bin"),
+        (["explain", "5x1K/000005.bin"], "5x1K_d1_c1/ holds 000000.bin to 000004.bin"),
         (["gen", "5x1K", "-o", "-"], "tree"),
         (["gen", "1K", "--offset", "x"], "'x' is not a size"),
         (["gen", "1K", "-o", "none/1K"], "No such file"),
@@ -285,6 +288,7 @@ def test_explain(tmp_path: Path) -> None:
     assert f"{content.key:016x}" in text
     assert f"{content.units}, of which {content.content_units} distinct" in text
     tree = run("explain", "1000x1M_d2_f10", cwd=tmp_path).stdout.decode()
+    assert run("explain", "1000x1M_d2_f10/0001/000017.bin", cwd=tmp_path).stdout.decode() == tree
     assert "0099/000999.bin" in tree
 
 

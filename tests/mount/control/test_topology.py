@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import oracle
@@ -14,9 +15,12 @@ import pytest
 from control_files import settings_of, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mounting import Mount
+from mounting import Mount, mounted
 from processes import eventually
 from reading import opened
+
+from dgenfs.machine.caches import last_level_share
+from dgenfs.mount.workers import DEFAULT_CACHE
 
 EXTENT = 64 << 10
 BLOCK = 4 << 20
@@ -260,3 +264,11 @@ def test_what_cannot_be_written(shared: Mount) -> None:
         write(shared.path / ".topology", b" " * 5000 + b'{"workers_per_node": 3}')
     # At most 4 KiB come in one request, and a part says nothing.
     assert failed.value.errno == errno.EINVAL
+
+
+def test_the_default_cache_is_half_the_share_of_the_last_level(tmp_path: Path) -> None:
+    with mounted(tmp_path, "1T") as mount:
+        found = mount.topology()
+        shares = [last_level_share(node["cpus"]) for node in found["nodes"]]
+        size = min(shares) // 2 or DEFAULT_CACHE
+        assert found["cache_bytes"] == size // BLOCK * BLOCK
