@@ -1,1 +1,1 @@
-"""The code that runs compiled, without the GIL: generation, comparison, location."""
+"""The code that runs compiled, without the GIL: content, comparison, cache, the request loop."""

@@ -5,13 +5,13 @@ One per NUMA node, shared by the node's workers. A slot holds the block (content
 
 A block gets a slot only when it is asked for again while its number is among the recent ones, so a
 stream costs a look-up and drives nothing out. These ghosts are the A1out of 2Q (Johnson, Shasha:
-2Q, a low overhead high performance buffer management replacement algorithm, VLDB 1994), as many as
-there are slots: a set that does not fit is not kept in turns.
+2Q, a low overhead high performance buffer management replacement algorithm, VLDB 1994). One lapses
+when as many others came as there are slots: a set that does not fit is not kept in turns.
 
 Invariants, all under the mutex: a slot is in the bucket chain of its block iff USED is set; all
 slots are in the LRU list, most recently used first; a slot with PINS > 0 keeps its block. An extent
 whose FILLED bit is set never changes while the slot keeps its block, so it is read without the
-mutex. Two workers may fill the same extent at once: both write the same bytes.
+mutex. Ghosts need none. Two workers may fill the same extent at once: both write the same bytes.
 """
 
 import contextlib
@@ -39,8 +39,7 @@ HITS = 11  # reads of a block that found all its extents
 MISSES = 12
 EVICTIONS = 13
 COUNTED = slice(HITS, EVICTIONS + 1)
-TURN = 14  # reads of another block than the read before
-LAST_GHOST = 15
+TURN = 14  # blocks that were asked for and were not known as ghosts
 STATE_WORDS = 16
 
 # Columns of Cache.slots.
@@ -57,11 +56,11 @@ COLUMNS = 8
 # Columns of Cache.ghosts; KEY and NUMBER are the same.
 ASKED = 2  # bit i: extent i was asked for
 END = 3  # of the read furthest on, bytes from the block's start
-SMALL_READS = 4  # of less than an extent, of what was asked for before
-ASKED_AT = 5  # turn of the last read
+SMALL_READS = 4  # of less than an extent, that went back by one or more
+ASKED_AT = 5  # TURN at the last read
 
-# Reads of less than an extent, of what was asked for before, until a block is kept: filling an
-# extent of 64 KiB must come to less than generating 4 KiB so many times.
+# Reads of less than an extent that go back, until a block is kept: filling an extent of 64 KiB must
+# come to less than generating 4 KiB so many times.
 ENOUGH = np.uint64(64)
 
 _ONE = np.uint64(1)
@@ -164,8 +163,12 @@ def _bucket(cache, key, number):
 def asked_again(cache, key, number, start, end):
     """Note that a block is asked for; return whether it is worth a slot.
 
-    It is when this read goes back to extents that were asked for before, and no more other blocks
-    were since than there are slots. Of reads of less than an extent it takes ENOUGH.
+    It is when all of these extents were asked for before, and fewer other blocks have been since
+    than there are slots. Reads of less than an extent must be ENOUGH that go back by an extent or
+    more, as those of a stream do not, even if some come out of order.
+
+    Without the mutex: what two workers note at once of one ghost may be mixed up, and a block be
+    kept too early or too late.
 
     Args:
         cache: Cache, with slots.
@@ -177,30 +180,28 @@ def asked_again(cache, key, number, start, end):
     Returns:
         boolean.
     """
-    state = cache.state
     wanted = extents_between(start, end)
     # Adjoining blocks never take each other's ghost, others seldom: there are 16 for each slot.
     index = (_hash(key, _ZERO) + number) & np.uint64(cache.ghosts.shape[0] - 1)
-    mutex_lock(state.ctypes.data)
     ghost = cache.ghosts[index]
-    if state[LAST_GHOST] != index:
-        state[LAST_GHOST] = index
-        state[TURN] += _ONE
+    turn = cache.state[TURN]
     known = ghost[KEY] == key and ghost[NUMBER] == number
-    if not known or state[TURN] - ghost[ASKED_AT] > np.uint64(cache.slots.shape[0]):
+    if not known or turn - ghost[ASKED_AT] >= np.uint64(cache.slots.shape[0]):
+        turn += _ONE
+        cache.state[TURN] = turn
         ghost[KEY] = key
         ghost[NUMBER] = number
         ghost[ASKED] = _ZERO
         ghost[END] = _ZERO
         ghost[SMALL_READS] = _ZERO
-    again = start < ghost[END] and ghost[ASKED] & wanted != _ZERO
+    again = wanted & ~ghost[ASKED] == _ZERO
     if again and end - start < np.uint64(EXTENT):
-        ghost[SMALL_READS] += _ONE
+        if start + np.uint64(EXTENT) <= ghost[END]:
+            ghost[SMALL_READS] += _ONE
         again = ghost[SMALL_READS] >= ENOUGH
     ghost[ASKED] |= wanted
     ghost[END] = max(ghost[END], end)
-    ghost[ASKED_AT] = state[TURN]
-    mutex_unlock(state.ctypes.data)
+    ghost[ASKED_AT] = turn
     return again
 
 

@@ -36,6 +36,10 @@ WRONG_BYTES = 5
 WRONG_BITS = 6
 COLUMNS = 7
 
+# Few enough wrong bits to have flipped one by one: so many, or two for each wrong byte.
+FEW_BITS = 8
+BITS_OF_A_BYTE = 2
+
 NOT_FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)  # above every period
 
 _SECTOR = np.uint64(SECTOR)
@@ -182,7 +186,7 @@ def add_sector(buf, at, position, length, wrong, rows, extents, written, merging
             kind = np.int64(MISPLACED if k == 0 else OTHER_SEED)
             shift = ahead
             owner = k
-        elif wrong_bits <= 8 or wrong_bits <= 2 * wrong_bytes:
+        elif wrong_bits <= max(FEW_BITS, BITS_OF_A_BYTE * wrong_bytes):
             kind = np.int64(BIT_FLIPS)
     if merging:
         before = extents[written - 1]

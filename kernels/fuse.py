@@ -1,4 +1,4 @@
-"""The FUSE protocol: every constant of it that dgenfs reads or writes, and nothing else.
+"""The FUSE protocol: every constant of it that dgenfs reads or writes.
 
 Source: Linux include/uapi/linux/fuse.h, protocol 7.45; limits of a reader of /dev/fuse: Linux
 fs/fuse/dev.c. Messages are seen as 64-bit words, so a field's place is its word's number, or its
@@ -102,6 +102,11 @@ OVER_IO_URING_2 = 1 << (41 - 32)
 
 # Notifications: the header's error is the code.
 NOTIFY_PRUNE = 9
-NOTIFY_PRUNE_OUT = "<IiQIIQ"  # struct fuse_out_header, struct fuse_notify_prune_out
+
+# For Python's struct; the request's header up to its unique.
+IN_HEADER_FORMAT = "<IIQ"
+OUT_HEADER_FORMAT = "<IiQ"
+ENTRY_FORMAT = "<4Q2I6Q3I7I"  # struct fuse_entry_out with its struct fuse_attr
+NOTIFY_PRUNE_FORMAT = OUT_HEADER_FORMAT + "IIQ"  # the header, struct fuse_notify_prune_out
 
 MAX_READ = 1 << 20  # bytes of one READ; a larger one is no kernel's that agreed to our INIT reply

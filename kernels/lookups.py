@@ -16,7 +16,15 @@ from dgenfs.kernels.fuse import (
     IN_HEADER,
     IN_NODEID,
 )
-from dgenfs.kernels.ids import DIRECTORIES, HINTS, PLAIN, TREE_SHIFT, WITHIN
+from dgenfs.kernels.ids import (
+    DIRECTORIES,
+    FILE_BITS,
+    HINTS,
+    PLAIN,
+    ROW_BITS,
+    TREE_SHIFT,
+    WITHIN,
+)
 from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.row import FILES, ROW_WORDS, SECTOR, SIZE, WORD
 from dgenfs.kernels.scratch import DATA, SCRATCH, reply_data
@@ -62,6 +70,27 @@ def find_row(hints, table, inode):
     if table[row, INODE] == root and root != _ZERO and file < table[row, FILES]:
         return row, file
     return np.int64(-1), file
+
+
+@kernel(types.uint64(TABLE, types.int64, types.uint64))
+def handle_of(table, row, file):
+    """Return the handle (uint64) of file number ``file`` (uint64) of a row (int64)."""
+    return (
+        table[row, TAG] << np.uint64(FILE_BITS + ROW_BITS)
+        | np.uint64(row) << np.uint64(FILE_BITS)
+        | file
+    )
+
+
+@kernel(types.UniTuple(types.int64, 2)(TABLE, types.uint64))
+def open_by(table, fh):
+    """Return the row and the file (int64 each) that a handle (uint64) is of, -1 twice for none."""
+    row = np.int64((fh >> np.uint64(FILE_BITS)) & np.uint64((1 << ROW_BITS) - 1))
+    file = fh & np.uint64((1 << FILE_BITS) - 1)
+    tag = fh >> np.uint64(FILE_BITS + ROW_BITS)
+    if table[row, INODE] == _ZERO or table[row, TAG] != tag or file >= table[row, FILES]:
+        return np.int64(-1), np.int64(-1)
+    return row, np.int64(file)
 
 
 @inlined

@@ -21,7 +21,7 @@ from dgenfs.kernels.cache import (
 from dgenfs.kernels.fill import file_offset, fill
 from dgenfs.kernels.jit import ROW, kernel
 from dgenfs.kernels.row import KEY, PERIOD, WORD
-from dgenfs.kernels.scratch import DATA, PINNED, SCRATCH, UNUSED, address_of, put_slice
+from dgenfs.kernels.scratch import DATA, PINNED, SCRATCH, SINK, address_of, put_slice
 
 _BLOCK = np.uint64(BLOCK)
 _EXTENT = np.uint64(EXTENT)
@@ -69,7 +69,7 @@ def bring_near(cache, slot, start, end, scratch):
     sum_of_words = _ZERO
     for i in range(words.size):
         sum_of_words ^= words[i]
-    scratch.words[UNUSED] = sum_of_words  # or the loop would be left out
+    scratch.words[SINK] = sum_of_words  # or the loop would be left out
 
 
 @kernel(types.int64(ROW, types.uint64, types.uint64, types.uint64, CACHE, SCRATCH))

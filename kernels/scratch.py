@@ -19,11 +19,11 @@ from dgenfs.kernels.row import WORD
 REQUEST_BYTES = 16 << 10  # of the largest request; the kernel answers a larger one itself
 MAX_SLICES = 2  # of the data: a read touches at most two blocks
 
-REQUEST = 0  # so words of the protocol's requests are words of the scratch
+# The request is first, so words of the protocol's requests are words of the scratch.
 SLICES = REQUEST_BYTES // WORD  # struct iovec[1 + MAX_SLICES] (readv(2)), the reply's header first
 PINNED = SLICES + 2 * (1 + MAX_SLICES)  # for each slice of data: a slot or NONE, extents filled
 TIME = PINNED + 2 * MAX_SLICES  # struct timespec
-UNUSED = TIME + 2  # whose value nobody reads
+SINK = TIME + 2  # for what nobody reads
 DATA = 20480 // WORD  # starts a page, with the reply's header right before it
 REPLY = DATA - OUT_HEADER // WORD
 SCRATCH_BYTES = WORD * DATA + MAX_READ

@@ -43,11 +43,11 @@ from dgenfs.kernels.fuse import (
     RELEASE_REQUEST,
     Opcode,
 )
-from dgenfs.kernels.ids import CONTROL, FILE_BITS, ROW_BITS
+from dgenfs.kernels.ids import CONTROL
 from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.lookups import HINTS_TYPE, INODE, TABLE, TAG, find_row, look_up
+from dgenfs.kernels.lookups import HINTS_TYPE, TABLE, find_row, handle_of, look_up, open_by
 from dgenfs.kernels.reads import finish, prepare
-from dgenfs.kernels.row import FILES, SIZE
+from dgenfs.kernels.row import SIZE
 from dgenfs.kernels.scratch import DATA, REQUEST_BYTES, SCRATCH, TIME, address_of, reply, reply_data
 
 # Bytes of a listing's reply, which goes through a socket: net.core.wmem_max may be 208 KiB. The
@@ -113,20 +113,17 @@ def answer_read(fuse, table, cache, scratch, counters, received):
     if received < READ_REQUEST:
         error = EINVAL
     else:
-        fh = words[READ_FH]
         offset = words[READ_OFFSET]
         wanted = words[READ_SIZE] & _LOWER_HALF
-        row = table[np.int64((fh >> np.uint64(FILE_BITS)) & np.uint64((1 << ROW_BITS) - 1))]
-        file = fh & np.uint64((1 << FILE_BITS) - 1)
-        tag = fh >> np.uint64(FILE_BITS + ROW_BITS)
-        if row[INODE] == _ZERO or row[TAG] != tag or file >= row[FILES]:
+        row, file = open_by(table, words[READ_FH])
+        if row < 0:
             error = EBADF
         elif wanted > np.uint64(MAX_READ):
             error = EINVAL
-        elif offset < row[SIZE]:
-            length = min(wanted, row[SIZE] - offset)
+        elif offset < table[row, SIZE]:
+            length = min(wanted, table[row, SIZE] - offset)
             if length != _ZERO:
-                slices = prepare(row, file, offset, length, cache, scratch)
+                slices = prepare(table[row], np.uint64(file), offset, length, cache, scratch)
     taken = reply(fuse, scratch, np.int64(length), error, slices)
     if not taken and libc.errno() != ENOENT:
         # ENOENT: the client was killed meanwhile. After anything else it still waits.
@@ -161,11 +158,7 @@ def open_file(fuse, open_flags, hints, table, scratch, received):
     row, file = find_row(hints, table, words[IN_NODEID])
     if row < 0:
         return False
-    words[DATA + OPEN_OUT_FH] = (
-        table[row, TAG] << np.uint64(FILE_BITS + ROW_BITS)
-        | np.uint64(row) << np.uint64(FILE_BITS)
-        | file
-    )
+    words[DATA + OPEN_OUT_FH] = handle_of(table, row, file)
     words[DATA + OPEN_OUT_FLAGS] = open_flags
     reply_data(fuse, scratch, OPEN_OUT)
     return True

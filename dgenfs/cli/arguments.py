@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
-from dgenfs.content.view import View
+from dgenfs.machine.directories import is_directory
 from dgenfs.names.catalog import ROOT, Directory, File, find_file
 from dgenfs.names.grammar import MAX_SEED, parse_size
-from dgenfs.verifying.reading import is_directory
+
+if TYPE_CHECKING:
+    from dgenfs.content.view import View
 
 MAX_SEEDS = 1000
 
@@ -21,7 +24,7 @@ def target(output: str | None, name: str) -> Path:
     return Path(output, base) if Path(output).is_dir() else Path(output)
 
 
-def require_own_name(path: Path, file: File, part: View) -> None:
+def require_own_name(path: Path, file: File, part: "View") -> None:
     """Raise ValueError if verify would take ``path``, which nobody chose, for other content."""
     if part.size != file.size:
         raise ValueError(f"{path}: names the whole content, not a range; give a file's path as -o")
@@ -42,7 +45,7 @@ def absolute(path: Path) -> Path:
     return Path(*parts[:up]).resolve().joinpath(*parts[up:])
 
 
-def part_of(file: File, offset: str, length: str | None) -> View:
+def part_of(file: File, offset: str, length: str | None) -> "View":
     """Return the bytes that the options of a range select; ValueError if they are not in it."""
     start = parse_size(offset)
     count = max(0, file.size - start) if length is None else parse_size(length)

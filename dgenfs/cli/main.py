@@ -94,7 +94,6 @@ def gen(
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
 ) -> None:
     """Write NAME's content to a file, a directory (for a tree) or standard output."""
-    from dgenfs.api.publishing import write_file, write_stream, write_tree
     from dgenfs.cli.arguments import part_of, require_own_name, target
     from dgenfs.names.catalog import Directory, find, find_file
 
@@ -103,10 +102,14 @@ def gen(
         if isinstance(node, Directory):
             if (offset, length) != ("0", None) or output == "-" or force:
                 raise ValueError(f"{name}: a tree is written whole, to a path that is not there")
+            from dgenfs.api.publishing import write_tree
+
             with progress(name, node.size) as advance:
                 write_tree(node.spec, target(output, name), advance)
             return
         part = part_of(node, offset, length)
+        from dgenfs.api.publishing import write_file, write_stream
+
         path = target(output, name)
         if output is None or (output != "-" and path != Path(output)):
             require_own_name(path, node, part)
@@ -143,9 +146,9 @@ def verify(
     from dgenfs.cli import render
     from dgenfs.cli.arguments import expected, parse_seeds
     from dgenfs.verifying.reports import TreeReport
-    from dgenfs.verifying.verifier import Verifier
 
     with errors(failed=UNREAD):
+        others = parse_seeds(seeds)
         unread = False
         work = []
         for path in paths:
@@ -154,9 +157,11 @@ def verify(
             except OSError as error:
                 print_error(reason(error, path))
                 unread = True
+        from dgenfs.verifying.verifier import Verifier
+
         reports: list[FileReport | TreeReport] = []
         with (
-            Verifier(seeds=parse_seeds(seeds), direct=direct) as verifier,
+            Verifier(seeds=others, direct=direct) as verifier,
             progress("verify", sum(node.size for _, node in work)) as advance,
         ):
             for path, node in work:
@@ -247,7 +252,7 @@ CacheSize = Annotated[
     typer.Option(
         metavar="SIZE",
         help="Block cache of each NUMA node, such as 64M; 0 is none. "
-        "Default: its share of the processor's last-level cache.",
+        "Default: half its share of the processor's last-level cache.",
     ),
 ]
 DataFilesIo = Annotated[

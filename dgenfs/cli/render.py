@@ -1,7 +1,7 @@
 """What the commands report, as text for people and as JSON for programs."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -9,8 +9,10 @@ from rich.text import Text
 
 from dgenfs.cli.units import count, size
 from dgenfs.kernels.row import SECTOR
-from dgenfs.verifying.analyze import Analysis
 from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
+
+if TYPE_CHECKING:
+    from dgenfs.verifying.analyze import Analysis
 
 SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
 
@@ -110,12 +112,12 @@ def _tree(report: TreeReport) -> RenderableType:
     return Group(*lines)
 
 
-def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
+def analysis_as_json(analysis: "Analysis") -> dict[str, Any]:
     """Return an analysis as what json.dumps takes."""
     return asdict(analysis)
 
 
-def analysis_as_text(analysis: Analysis) -> RenderableType:
+def analysis_as_text(analysis: "Analysis") -> RenderableType:
     """Return an analysis for a terminal."""
     head = Text(f"{count(analysis.files, 'file')}, {size(analysis.size)}")
     dedup = Table("chunk", "chunks", "distinct", "dedup", "all zero", box=None)

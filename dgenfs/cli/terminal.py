@@ -36,7 +36,8 @@ def errors(failed: int = FAILED) -> Iterator[None]:
     try:
         yield
     except SpecError as error:
-        nearest = nearest_name(error.name)
+        # Of a path the rule says what is there.
+        nearest = None if "/" in error.name else nearest_name(error.name)
         print_error(f"{error}" + (f"; the nearest name is {nearest}" if nearest else ""))
         raise typer.Exit(USAGE) from error
     except OSError as error:

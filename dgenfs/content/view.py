@@ -22,7 +22,7 @@ class Segment(Protocol):
     """Adjoining bytes of one origin.
 
     Attributes:
-        length: bytes, 1 or more.
+        length: bytes.
     """
 
     @property
@@ -58,7 +58,11 @@ class ContentRange:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """Bytes that are given."""
+    """Bytes that are given.
+
+    Attributes:
+        data: they.
+    """
 
     data: bytes
 
@@ -91,7 +95,11 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Zeros:
-    """Bytes that are all zero."""
+    """Bytes that are all zero.
+
+    Attributes:
+        length: bytes.
+    """
 
     length: int
 

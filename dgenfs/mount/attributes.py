@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pyfuse3 import EntryAttributes, InodeT
 
 from dgenfs.content.layout import FORMAT
+from dgenfs.kernels.fuse import ENTRY_FORMAT
 from dgenfs.kernels.row import SECTOR
 from dgenfs.names.catalog import Directory, File, Node
 
@@ -37,7 +38,7 @@ class Attributes:
     def of(self, inode: int, node: Node) -> EntryAttributes:
         """Return the attributes of a node of the catalog."""
         if isinstance(node, File):
-            entry = self.of_control_file(inode, FILE_MODE)
+            entry = self.of_file(inode, FILE_MODE)
             entry.st_size = node.size
             entry.st_blocks = -(-node.size // SECTOR)
             return entry
@@ -47,8 +48,8 @@ class Attributes:
             entry.st_nlink += node.count
         return entry
 
-    def of_control_file(self, inode: int, mode: int) -> EntryAttributes:
-        """Return the attributes of a control file with the permissions ``mode``."""
+    def of_file(self, inode: int, mode: int) -> EntryAttributes:
+        """Return the attributes of an empty file with the permissions ``mode``."""
         return self._entry(inode, stat.S_IFREG | mode)
 
     def _entry(self, inode: int, mode: int) -> EntryAttributes:
@@ -67,10 +68,10 @@ class Attributes:
         Returns:
             uint64[ENTRY_WORDS].
         """
-        entry = self.of_control_file(0, FILE_MODE)
+        entry = self.of_file(0, FILE_MODE)
         seconds, nanoseconds = divmod(entry.st_mtime_ns, 10**9)
         packed = struct.pack(
-            "<4Q2I6Q3I7I",
+            ENTRY_FORMAT,
             *(0, 0, int(entry.entry_timeout), int(entry.attr_timeout), 0, 0),
             *(0, 0, 0, seconds, seconds, seconds, nanoseconds, nanoseconds, nanoseconds),
             *(entry.st_mode, 1, entry.st_uid, entry.st_gid, 0, entry.st_blksize, 0),

@@ -13,11 +13,11 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
-from dgenfs.kernels.fuse import NOTIFY_PRUNE, NOTIFY_PRUNE_OUT
+from dgenfs.kernels.fuse import NOTIFY_PRUNE, NOTIFY_PRUNE_FORMAT
 from dgenfs.machine.system_calls import reconfigure_mount
 from dgenfs.mount.seam import fuse_descriptors
 
-_PRUNE = struct.Struct(NOTIFY_PRUNE_OUT)
+_PRUNE = struct.Struct(NOTIFY_PRUNE_FORMAT)
 
 
 def drop_entries(mountpoint: Path, inodes: Collection[int]) -> None:

@@ -8,6 +8,7 @@ from dgenfs.kernels.fuse import (
     AUTO_INVAL_DATA,
     DIRECT_IO_ALLOW_MMAP_2,
     EXPLICIT_INVAL_DATA,
+    IN_HEADER_FORMAT,
     INIT_EXT,
     INIT_FLAGS,
     INIT_FLAGS_2,
@@ -20,6 +21,7 @@ from dgenfs.kernels.fuse import (
     INIT_OUT_MAX_WRITE,
     INIT_REQUEST,
     MAX_READ,
+    OUT_HEADER_FORMAT,
     OVER_IO_URING_2,
     Opcode,
 )
@@ -31,7 +33,7 @@ MAX_PAGES = MAX_READ // mmap.PAGESIZE  # of one request
 MAX_BACKGROUND = 64  # read-ahead and asynchronous direct requests under way
 CONGESTION_THRESHOLD = 48
 
-_REPLY_HEADER = struct.Struct("<IiQ")
+_REPLY_HEADER = struct.Struct(OUT_HEADER_FORMAT)
 
 
 class ProtocolError(RuntimeError):
@@ -57,7 +59,7 @@ def amend_init(request: bytes, reply: bytes) -> bytes:
     Raises:
         ProtocolError: ``request`` is no FUSE_INIT, or libfuse refused it.
     """
-    length, opcode, unique = struct.unpack_from("<IIQ", request)
+    length, opcode, unique = struct.unpack_from(IN_HEADER_FORMAT, request)
     reply_length, error, answered = _REPLY_HEADER.unpack_from(reply)
     if opcode != Opcode.INIT or len(request) < INIT_REQUEST or length != len(request):
         raise ProtocolError(

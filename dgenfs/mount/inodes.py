@@ -16,9 +16,10 @@ lookups of distinct names leave nothing.
 import functools
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from dgenfs.content.view import ContentRange
 from dgenfs.kernels.ids import DIRECTORIES, PLAIN, TREE_SHIFT, WITHIN
 from dgenfs.mount.rows import Rows
 from dgenfs.names import catalog
@@ -164,8 +165,9 @@ class Inodes:
             # Another name has the same hash, as two of 10,000 trees do once in 40 mounts.
             attempt += 1
         self._attempts = max(self._attempts, attempt + 1)
-        plain = node.spec.view(0).plain is not None
-        row = self.rows.add(inode, node.spec) if plain else None
+        # Of a tree's files all are plain or none.
+        plain = ContentRange(node.spec.layout, 0, node.spec.size)
+        row = self.rows.add(inode, node.spec) if node.spec.view(0).plain == plain else None
         self._names[inode] = _Name(name, row, listed + references)
         self.added += 1
         return inode
@@ -200,20 +202,15 @@ def number_of(node: File | Directory) -> int:
     return 0 if node.number is None else DIRECTORIES + node.number
 
 
-class Listing:
-    """The entries of a tree or of one of its directories, by position; nothing is kept.
+def entries(inode: int, directory: Directory, position: int) -> Iterator[tuple[bytes, int]]:
+    """Yield names and inodes of what a directory holds, from any position on; nothing is kept.
 
-    Attributes:
-        count: number of entries.
+    Args:
+        inode: the directory's.
+        directory: a tree, or one of its directories.
+        position: of the first entry to yield.
     """
-
-    def __init__(self, inode: int, directory: Directory) -> None:
-        """List ``directory``, which has the number ``inode``."""
-        self.count = directory.count
-        self._directory = directory
-        first = DIRECTORIES if directory.holds_directories else 1
-        self._first = (inode & ~WITHIN) + first + directory.first
-
-    def entry(self, position: int) -> tuple[bytes, int]:
-        """Return the name and the inode of the entry at ``position``."""
-        return self._directory.entry_name(position).encode(), self._first + position
+    first = DIRECTORIES if directory.holds_directories else 1
+    start = (inode & ~WITHIN) + first + directory.first + position
+    for number, name in enumerate(directory.names(position), start):
+        yield name.encode(), number

@@ -24,11 +24,13 @@ class Definition(NamedTuple):
     """One metric.
 
     Attributes:
-        name: in `.stats`; in `.metrics` behind ``dgenfs_``, and by the conventions there.
-        kind: "counter", which never decreases, or "gauge".
+        name: in `.metrics` behind ``dgenfs_``, and by the conventions there. In `.stats` the same,
+            but for those of caches, which stand below ``cache``.
+        kind: "counter", which never decreases, "gauge" or "histogram".
         unit: of its values.
         text: what it says.
         label: what it is told apart by, "" for nothing.
+        word: of the counters (kernels.counters) that it shows, None for more than one word.
     """
 
     name: str
@@ -36,24 +38,37 @@ class Definition(NamedTuple):
     unit: str
     text: str
     label: str = ""
+    word: int | None = None
+
+    @property
+    def help(self) -> str:
+        """What it says, with its unit."""
+        return f"{self.text} Unit: {self.unit}."
 
 
+LATENCY = Definition(
+    "read_latency_seconds", "histogram", "s", "From the request read to the reply written."
+)
 METRICS = (
     Definition("uptime_seconds", "gauge", "s", "Since the mount."),
     Definition("open_handles", "gauge", "handles", "Open files."),
     Definition("requests", "counter", "requests", "Answered, by FUSE opcode.", "opcode"),
-    Definition("read_bytes", "counter", "B", "Bytes of data files read."),
-    Definition("read_errors", "counter", "reads", "Reads answered with an error."),
-    Definition("refused_replies", "counter", "replies", "Replies that the kernel did not take."),
-    Definition("faults", "counter", "requests", "Errors of dgenfs's own; the log has each."),
-    Definition("cache_capacity_bytes", "gauge", "B", "Most that the block cache holds.", "node"),
-    Definition("cache_resident_bytes", "gauge", "B", "What it holds, in whole extents.", "node"),
-    Definition("cache_hits", "counter", "pieces", "Pieces of reads that it had.", "node"),
-    Definition("cache_misses", "counter", "pieces", "Pieces of reads that it had not.", "node"),
-    Definition("cache_evictions", "counter", "blocks", "Blocks that made room.", "node"),
-)
-LATENCY = Definition(
-    "read_latency_seconds", "histogram", "s", "From the request read to the reply written."
+    Definition("read_bytes", "counter", "B", "Read of data files.", word=counters.BYTES),
+    Definition("read_errors", "counter", "reads", "Answered with an error.", word=counters.ERRORS),
+    Definition(
+        *("refused_replies", "counter", "replies", "Not taken by the kernel."),
+        word=counters.REFUSED,
+    ),
+    Definition(
+        *("faults", "counter", "requests", "Met an error of dgenfs's own; the log has each."),
+        word=counters.FAULTS,
+    ),
+    Definition("cache_capacity_bytes", "gauge", "B", "Most that a block cache holds.", "node"),
+    Definition("cache_resident_bytes", "gauge", "B", "What it holds, whole extents.", "node"),
+    Definition("cache_hits", "counter", "pieces", "Of reads, that it had whole.", "node"),
+    Definition("cache_misses", "counter", "pieces", "Of reads, that it had not.", "node"),
+    Definition("cache_evictions", "counter", "blocks", "That made room for others.", "node"),
+    LATENCY,
 )
 
 # Upper bounds of the latency buckets but the last, which has none, µs.
@@ -113,16 +128,14 @@ class Stats:
         return {
             "version": self._version,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
-            "open_handles": counted[counters.OPENED] - counted[counters.RELEASED],
+            # A worker counts an open after its reply, when the file may be closed again.
+            "open_handles": max(0, counted[counters.OPENED] - counted[counters.RELEASED]),
             "requests": {
                 opcode.name: counted[counters.REQUESTS + opcode]
                 for opcode in Opcode
                 if counted[counters.REQUESTS + opcode]
             },
-            "read_bytes": counted[counters.BYTES],
-            "read_errors": counted[counters.ERRORS],
-            "refused_replies": counted[counters.REFUSED],
-            "faults": counted[counters.FAULTS],
+            **{one.name: counted[one.word] for one in METRICS if one.word is not None},
             "read_seconds": counted[counters.NANOSECONDS] / 1e9,
             "read_latency_us": {
                 **{f"<{bound}": n for bound, n in zip(LATENCY_BOUNDS_US, latencies, strict=False)},
@@ -144,16 +157,18 @@ class _Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         stats = self._stats.collect()
         for metric in METRICS:
+            if metric is LATENCY:
+                yield _histogram(stats)
+                continue
             kind = GaugeMetricFamily if metric.kind == "gauge" else CounterMetricFamily
             name = f"dgenfs_{metric.name}"
             if not metric.label:
-                yield kind(name, metric.text, stats[metric.name])
+                yield kind(name, metric.help, stats[metric.name])
                 continue
-            family = kind(name, metric.text, labels=[metric.label])
+            family = kind(name, metric.help, labels=[metric.label])
             for label, value in _labelled(metric, stats):
                 family.add_metric([label], value)
             yield family
-        yield _histogram(stats)
 
 
 def _labelled(metric: Definition, stats: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -173,5 +188,5 @@ def _histogram(stats: dict[str, Any]) -> HistogramMetricFamily:
         total += count
         buckets.append(("+Inf" if bound == float("inf") else repr(bound), total))
     return HistogramMetricFamily(
-        f"dgenfs_{LATENCY.name}", LATENCY.text, buckets=buckets, sum_value=stats["read_seconds"]
+        f"dgenfs_{LATENCY.name}", LATENCY.help, buckets=buckets, sum_value=stats["read_seconds"]
     )

@@ -26,7 +26,7 @@ from dgenfs.logs import TRACE
 from dgenfs.mount.attributes import Attributes, extended_attributes
 from dgenfs.mount.control import ControlFile
 from dgenfs.mount.forgetting import drop_entries
-from dgenfs.mount.inodes import KEPT, ROOT, Inodes, Listing
+from dgenfs.mount.inodes import KEPT, ROOT, Inodes, entries
 from dgenfs.mount.python_plane import Reader
 from dgenfs.names.catalog import Directory, File, Node
 
@@ -54,9 +54,11 @@ def handler(opcode: Opcode) -> Callable[[Handler[P, R]], Handler[P, R]]:
                 log.log(TRACE, "%s %s", opcode.name, arguments)
             try:
                 return await function(self, *arguments, **keywords)
+            except FUSEError:
+                self.count_error(opcode)
+                raise
             except Exception as error:
-                if opcode is Opcode.READ:
-                    self.counters[counts.ERRORS] += 1
+                self.count_error(opcode)
                 raise self.refusal(f"{opcode.name} {arguments}", error) from error
 
         return guarded
@@ -157,10 +159,13 @@ class Operations(pyfuse3.Operations):
         except Exception as error:
             self.refusal(f"FORGET {inode}", error)
 
+    def count_error(self, opcode: Opcode) -> None:
+        """Count a request that is answered with an error."""
+        if opcode is Opcode.READ:
+            self.counters[counts.ERRORS] += 1
+
     def refusal(self, what: str, error: Exception) -> FUSEError:
         """Log an error, count it if it is one of ours, and return it as the kernel is to get it."""
-        if isinstance(error, FUSEError):
-            return error
         if isinstance(error, OSError):
             log.debug("%s: %s", what, error)
             return FUSEError(error.errno or errno.EIO)
@@ -192,7 +197,7 @@ class Operations(pyfuse3.Operations):
 
     def _entry(self, inode: int) -> EntryAttributes:
         if inode in self._control:
-            return self._attributes.of_control_file(inode, self._control[inode].mode)
+            return self._attributes.of_file(inode, self._control[inode].mode)
         return self._attributes.of(inode, self._node(inode))
 
     def _node(self, inode: int) -> Node:
@@ -239,13 +244,13 @@ class Operations(pyfuse3.Operations):
         directory = self._node(inode)
         if not isinstance(directory, Directory):
             raise FUSEError(errno.ENOTDIR)
-        listing = Listing(inode, directory)
-        if start >= listing.count:
-            return
-        attributes = self._entry(listing.entry(start)[1])
-        for position in range(start, listing.count):
-            name, attributes.st_ino = listing.entry(position)
-            if not pyfuse3.readdir_reply(token, name, attributes, _DOT_DOT + position + 1):
+        attributes = None
+        first = _DOT_DOT + start + 1
+        for position, (name, number) in enumerate(entries(inode, directory, start), first):
+            # They differ in their numbers only.
+            attributes = attributes or self._entry(number)
+            attributes.st_ino = InodeT(number)
+            if not pyfuse3.readdir_reply(token, name, attributes, position):
                 return
 
     @handler(Opcode.STATFS)
@@ -297,10 +302,12 @@ class Operations(pyfuse3.Operations):
     @handler(Opcode.READ)
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Answer bytes: fewer than asked for at the end only."""
-        if fh >= CONTROL:
+        if fh in self._writable:
             return self._opened(self._views, fh).read(off, size)
-        row, file = self._inodes.rows.resolve(fh)
-        data = self._reader.read(row, file, off, size)
+        if fh >= CONTROL:
+            data = self._reader.read_view(self._opened(self._views, fh), off, size)
+        else:
+            data = self._reader.read(*self._inodes.rows.resolve(fh), off, size)
         self.counters[counts.BYTES] += len(data)
         return data
 

@@ -6,6 +6,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.content.view import View
 from dgenfs.kernels import reads
 from dgenfs.kernels.counters import count_latency
 from dgenfs.kernels.fuse import MAX_READ
@@ -38,12 +39,24 @@ class Reader:
         count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data
 
+    def read_view(self, view: View, offset: int, size: int) -> bytes:
+        """Return bytes [offset, offset + size) of a file that has no row, fewer at its end.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        started = time.monotonic_ns()
+        data = view.read(offset, size)
+        count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
+        return data
+
     def _read(self, row: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes:
         cache = self._workers.nodes[0].cache
         numbers = (np.uint64(file), np.uint64(offset), np.uint64(length))
         slices = reads.prepare(row, *numbers, cache, self._scratch)
-        first = SLICES + 2  # behind the header's
-        places = self._scratch.words[first : first + 2 * slices].reshape(slices, 2).tolist()
-        data = b"".join(ctypes.string_at(address, count) for address, count in places)
-        reads.finish(cache, self._scratch, slices)
-        return data
+        try:
+            first = SLICES + 2  # behind the header's
+            places = self._scratch.words[first : first + 2 * slices].reshape(slices, 2).tolist()
+            return b"".join(ctypes.string_at(address, count) for address, count in places)
+        finally:
+            reads.finish(cache, self._scratch, slices)

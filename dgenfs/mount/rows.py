@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.kernels import ids, lookups
-from dgenfs.kernels.row import FILES, ROW_WORDS, SIZE
+from dgenfs.kernels.row import ROW_WORDS, SIZE
 from dgenfs.names.spec import Spec
 
 CAPACITY = 1 << ids.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
 
 _NEXT_FREE = SIZE  # of a free row
-_ROW_MASK = CAPACITY - 1
-_FILE_MASK = (1 << ids.FILE_BITS) - 1
 
 
 class Rows:
@@ -76,8 +74,7 @@ class Rows:
 
     def handle(self, index: int, file: int) -> int:
         """Return the handle (fh) of file number ``file`` of a row's content."""
-        tag = int(self.table[index, lookups.TAG])
-        return (tag << ids.ROW_BITS | index) << ids.FILE_BITS | file
+        return int(lookups.handle_of(self.table, index, np.uint64(file)))
 
     def resolve(self, fh: int) -> tuple[NDArray[np.uint64], int]:
         """Return the row (uint64[TABLE_COLUMNS]) and the file's number of a handle.
@@ -85,9 +82,7 @@ class Rows:
         Raises:
             OSError: EBADF, ``fh`` is not a handle of a content that the kernel knows.
         """
-        row = self.table[fh >> ids.FILE_BITS & _ROW_MASK]
-        file = fh & _FILE_MASK
-        tag = fh >> ids.FILE_BITS + ids.ROW_BITS
-        if row[lookups.INODE] == 0 or int(row[lookups.TAG]) != tag or file >= int(row[FILES]):
+        row, file = lookups.open_by(self.table, np.uint64(fh))
+        if row < 0:
             raise OSError(errno.EBADF, f"handle {fh:#x} is not open")
-        return row, file
+        return self.table[row], int(file)

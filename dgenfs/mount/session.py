@@ -45,7 +45,7 @@ class MountConfig:
         names: what a listing shows.
         allow_other: whether other users may read.
         workers_per_node: threads on each NUMA node, 0 for one a CPU and one more.
-        cache_bytes: of each NUMA node, None for its share of the last-level caches.
+        cache_bytes: of each NUMA node, None for half its share of the last-level caches.
         cached: whether the kernel keeps pages of data files.
         compiled: whether the compiled loop answers reads, or Python.
         options: of mount(8), beside ours.

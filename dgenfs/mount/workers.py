@@ -68,7 +68,13 @@ class Worker:
 
 @dataclass(slots=True)
 class NodeWorkers:
-    """The cache and the workers of one NUMA node."""
+    """One NUMA node.
+
+    Attributes:
+        node: which.
+        cache: shared by its workers.
+        workers: its threads; replaced whole, so that readers need no lock.
+    """
 
     node: topology.Node
     cache: Cache
@@ -204,6 +210,8 @@ class Workers:
                 self._start()
             except OSError:
                 self._end_threads()
+                for cache, before in zip(caches or used, used, strict=True):
+                    before.state[COUNTED] = cache.state[COUNTED]
                 self._set(threads, used)
                 self._start_what_can_be()
                 raise
@@ -301,6 +309,9 @@ class Workers:
                 os.write(self._fuse, error_reply(unique, errno.EIO))
             except OSError as error:
                 log.debug("%s: request %d was answered already: %s", worker.name, unique, error)
+            else:
+                log.info("%s: request %d ended with an error", worker.name, unique)
+                worker.counters[counts.FAULTS] += 1
 
 
 def _wake_without_preempting(name: str) -> None:

@@ -4,6 +4,7 @@ The mount, the command line and whatever else takes names ask it, so that all gi
 knows neither FUSE nor inode numbers, keeps nothing, and costs the same for a tree of 10^9 files.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
@@ -101,11 +102,11 @@ class Directory:
         assert self.spec.per_directory is not None
         return min(self.spec.per_directory, self.spec.files - self.first)
 
-    def entry_name(self, position: int) -> str:
-        """Return the name of the entry at ``position``, 0 to ``count`` - 1."""
+    def names(self, position: int = 0) -> Iterator[str]:
+        """Yield the names of the entries from ``position`` on."""
         if self.holds_directories:
-            return self.spec.directory_name(position)
-        return self.spec.file_name(self.first + position)
+            return (self.spec.directory_name(at) for at in range(position, self.count))
+        return self.spec.file_names(self.first + position, self.first + self.count)
 
     def child(self, name: str) -> Union["File", "Directory"]:
         """Return what ``name`` is in it.
@@ -122,7 +123,7 @@ class Directory:
             file = self.spec.index(folder + name)
             if file is not None:
                 return File(self.spec, file)
-        held = f"holds {self.entry_name(0)} to {self.entry_name(self.count - 1)}"
+        held = f"holds {next(self.names())} to {next(self.names(self.count - 1))}"
         raise SpecError(f"{self.spec}/{folder}{name}", name, f"{self.spec}/{folder} {held}")
 
 

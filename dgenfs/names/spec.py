@@ -1,6 +1,7 @@
 """What a name says: the content, and the files that show it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -165,6 +166,8 @@ class Spec:
     def view(self, file: int | None = None) -> "View":
         """Return the bytes of file number ``file``, or of all files one after the other.
 
+        The files of a tree are all plain, or none is: workers read them by the tree's row.
+
         Raises:
             SpecError: the name asks for a checksum.
             IndexError: there is no such file.
@@ -197,6 +200,13 @@ class Spec:
     def file_name(self, file: int) -> str:
         """Return the name of file number ``file`` of the tree within its directory."""
         return f"{file:0{_digits(self.files, 6)}}.{self.extension}"
+
+    def file_names(self, start: int, stop: int) -> Iterator[str]:
+        """Yield ``file_name`` of the files from ``start`` up to ``stop``, fast."""
+        digits = _digits(self.files, 6)
+        extension = self.extension
+        for file in range(start, stop):
+            yield f"{file:0{digits}}.{extension}"
 
     def index(self, path: str) -> int | None:
         """Return the number of the file at ``path`` within the tree, None if there is none."""

@@ -169,7 +169,7 @@ def belongs(layout: Layout, position: int, shift: int) -> tuple[int | None, int 
 def differences(
     data: NDArray[np.uint8], expected: NDArray[np.uint8], at: int
 ) -> tuple[int, list[Extent]]:
-    """Compare bytes that are no content; the reference of what ``find_damage`` calls a sector.
+    """Compare bytes that are not content, sector by sector, counted from the file's start.
 
     Args:
         data: uint8[::1].
@@ -187,7 +187,7 @@ def differences(
         kind = Kind.UNKNOWN
         if not data[places].any() and bits > places.size:
             kind = Kind.ZEROS
-        elif bits <= max(8, 2 * places.size):
+        elif bits <= max(damage.FEW_BITS, damage.BITS_OF_A_BYTE * places.size):
             kind = Kind.BIT_FLIPS
         start, end = at + int(places[0]), at + int(places[-1]) + 1
         extents.append(Extent(start, end, kind, places.size, bits))

@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from dgenfs.machine import topology
+from dgenfs.machine.directories import is_directory
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, rows_of
-from dgenfs.verifying.reading import NotAFileError, is_directory, opened
+from dgenfs.verifying.reading import NotAFileError, opened
 from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
 
 MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled

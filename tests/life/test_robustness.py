@@ -61,6 +61,9 @@ def test_an_exception_in_a_handler_is_an_error_of_one_request(tmp_path: Path, pl
         assert "Input/output error" in done.err
         if plane == "pyfuse3":
             assert read_at(mount.path / NAME, BAD_OFFSET, 5) is None
+        # Counted, each of ours but not what the system refused.
+        ours = 2 * (len(EXCEPTIONS) - 1) + 1 + (plane == "pyfuse3")
+        assert mount.stats()["faults"] == ours
         right(mount.path / NAME)
 
 

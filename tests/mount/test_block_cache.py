@@ -201,6 +201,29 @@ def test_a_set_that_does_not_fit_is_not_kept_in_turns() -> None:
             assert not again(cache, at, 1 << 20)
 
 
+@pytest.mark.parametrize("length", [128 << 10, 1 << 20])
+def test_two_clients_whose_sets_fit_together(length: int) -> None:
+    """Their reads take turns; each block is one more, not each turn."""
+    cache = new_cache(8 * BLOCK)
+    for turn in range(3):
+        for at in range(0, 4 * BLOCK, length):
+            assert again(cache, at, length, key=1) == (turn > 0)
+            assert again(cache, at, length, key=2) == (turn > 0)
+
+
+@pytest.mark.parametrize(("length", "offset"), [(4096, 0), (100_000, 0), (128 << 10, 512)])
+def test_a_stream_out_of_order_is_not_kept(length: int, offset: int) -> None:
+    """One read in ten comes before the one ahead of it, as from several threads."""
+    cache = new_cache(16 * BLOCK)
+    source = np.random.default_rng(1)
+    for block in range(16):
+        starts = list(range(block * BLOCK + offset, (block + 1) * BLOCK - length, length))
+        for i in source.integers(1, len(starts), len(starts) // 10):
+            starts[i - 1], starts[i] = starts[i], starts[i - 1]
+        # One of them may lie in extents that both its neighbors touched.
+        assert sum(again(cache, start, length) for start in starts) <= 1
+
+
 def test_contents_are_told_apart() -> None:
     cache = new_cache(8 * BLOCK)
     assert not again(cache, 0, 1 << 20, key=1)

@@ -15,7 +15,7 @@ from dgenfs.kernels import ids, lookups
 from dgenfs.kernels.row import FILES, KEY, PERIOD, RATIO, SIZE, STRIDE
 from dgenfs.mount import inodes as numbering
 from dgenfs.mount import rows
-from dgenfs.mount.inodes import ROOT, Inodes, Listing
+from dgenfs.mount.inodes import ROOT, Inodes, entries
 from dgenfs.mount.rows import Rows
 from dgenfs.names.catalog import Directory, File
 from dgenfs.names.spec import Spec
@@ -84,7 +84,7 @@ def test_trees_both_ways(data: st.DataObject) -> None:
     holder = names.resolve(parent)
     assert isinstance(holder, Directory)
     position = file % content.per_directory if content.per_directory else file
-    assert Listing(parent, holder).entry(position) == (os.fsencode(path.split("/")[-1]), last)
+    assert next(entries(parent, holder, position)) == (os.fsencode(path.split("/")[-1]), last)
 
 
 @given(name=strategies.tree_names(), beyond=st.integers(0, 2**31 - 1))

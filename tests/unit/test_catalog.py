@@ -41,15 +41,16 @@ def test_trees(data: st.DataObject) -> None:
         folder_number = number // content.per_directory
         assert folder.holds_directories
         assert folder.count == -(-content.files // content.per_directory)
-        assert folder.entry_name(folder_number) == path.split("/")[1]
+        assert next(folder.names(folder_number)) == path.split("/")[1]
         held = folder.child(path.split("/")[1])
         assert held == Directory(spec, folder_number)
         assert isinstance(held, Directory)
         folder = held
     position = number - folder.first
     assert 0 <= position < folder.count
-    assert folder.entry_name(position) == path.rsplit("/", 1)[1]
-    assert folder.child(folder.entry_name(position)) == found
+    assert next(folder.names(position)) == path.rsplit("/", 1)[1]
+    assert folder.child(next(folder.names(position))) == found
+    assert list(folder.names(folder.count)) == []
 
 
 @given(name=strategies.hostile_names())

@@ -15,6 +15,11 @@ COMMANDS = [
     ["explain", "no name"],
     ["umount", "/nowhere"],
     ["gen"],
+    ["gen", "10X"],
+    ["gen", "1G", "-o", "-", "--offset", "2G"],
+    ["gen", "5x1K", "-o", "-"],
+    ["verify", "/nowhere", "--as", "10X"],
+    ["verify", "1G", "--seeds", "x"],
     ["mount", "--cache"],
     ["no-command"],
 ]
