@@ -39,8 +39,8 @@ HITS = 11  # reads of a block that found all its extents
 MISSES = 12
 EVICTIONS = 13
 COUNTED = slice(HITS, EVICTIONS + 1)
-TURN = 14  # blocks that were asked for and were not known as ghosts
-STATE_WORDS = 16
+TURN = 16  # blocks that were asked for and were not known as ghosts; in a cache line of its own
+STATE_WORDS = 24
 
 # Columns of Cache.slots.
 KEY = 0

@@ -13,6 +13,7 @@ from dgenfs.kernels.cache import (
     EXTENT,
     KEEPS_LARGE,
     NONE,
+    RESIDENT,
     acquire,
     asked_again,
     extents_between,
@@ -104,8 +105,9 @@ def prepare(row, file, offset, length, cache, scratch):
             piece_end = end
         elif cache.slots.shape[0] != 0 and (length < _EXTENT or cache.state[KEEPS_LARGE] != _ZERO):
             again = asked_again(cache, row[KEY], number, at - start, piece_end - start)
-            wanted = extents_between(at - start, piece_end - start)
-            slot, missing = acquire(cache, row[KEY], number, wanted, again)
+            if again or cache.state[RESIDENT] != _ZERO:  # else there is nothing to look up
+                wanted = extents_between(at - start, piece_end - start)
+                slot, missing = acquire(cache, row[KEY], number, wanted, again)
         if slot == NONE:
             missing = _ZERO
             first = np.int64(WORD * DATA) + np.int64(at - position)

@@ -211,7 +211,7 @@ def test_two_clients_whose_sets_fit_together(length: int) -> None:
             assert again(cache, at, length, key=2) == (turn > 0)
 
 
-@pytest.mark.parametrize(("length", "offset"), [(4096, 0), (100_000, 0), (128 << 10, 512)])
+@pytest.mark.parametrize(("length", "offset"), [(4096, 0), (300_000, 0), (128 << 10, 512)])
 def test_a_stream_out_of_order_is_not_kept(length: int, offset: int) -> None:
     """One read in ten comes before the one ahead of it, as from several threads."""
     cache = new_cache(16 * BLOCK)
@@ -220,8 +220,7 @@ def test_a_stream_out_of_order_is_not_kept(length: int, offset: int) -> None:
         starts = list(range(block * BLOCK + offset, (block + 1) * BLOCK - length, length))
         for i in source.integers(1, len(starts), len(starts) // 10):
             starts[i - 1], starts[i] = starts[i], starts[i - 1]
-        # One of them may lie in extents that both its neighbors touched.
-        assert sum(again(cache, start, length) for start in starts) <= 1
+        assert sum(again(cache, start, length) for start in starts) == 0
 
 
 def test_contents_are_told_apart() -> None:

@@ -113,9 +113,7 @@ def test_cache_counters(shared: Mount) -> None:
     write(shared.path / ".topology", json.dumps({"cache_bytes": 8 << 20}).encode())
     assert counters()["resident_bytes"] == 0
     with opened(shared.path / "64M_s5") as fd:
-        misses = counters()["misses"]
         os.pread(fd, EXTENT, 0)  # once: nothing is kept
-        eventually(lambda: counters()["misses"] == misses + 1)
         before = counters()
         assert before["resident_bytes"] == 0
         os.pread(fd, EXTENT, 0)
