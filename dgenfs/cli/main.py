@@ -283,7 +283,7 @@ def mount(
     options: Options = None,
 ) -> None:
     """Mount the file system: every name is a file."""
-    from dgenfs.mount.background import open_standard_descriptors, run_in_background
+    from dgenfs.mount.background import leave, open_standard_descriptors, run_in_background
     from dgenfs.mount.mountpoint import check_answers
     from dgenfs.mount.session import MountConfig, run
     from dgenfs.names.catalog import ROOT
@@ -310,6 +310,7 @@ def mount(
         else:
             run_in_background(lambda ready: run(config, ready))
             check_answers(config.mountpoint)
+            leave()
 
 
 @app.command()
