@@ -210,7 +210,7 @@ def entries(inode: int, directory: Directory, position: int) -> Iterator[tuple[b
         directory: a tree, or one of its directories.
         position: of the first entry to yield.
     """
-    first = DIRECTORIES if directory.holds_directories else 1
-    start = (inode & ~WITHIN) + first + directory.first + position
-    for number, name in enumerate(directory.names(position), start):
+    kind = Directory if directory.holds_directories else File
+    start = number_of(kind(directory.spec, directory.first + position))
+    for number, name in enumerate(directory.names(position), (inode & ~WITHIN) + start):
         yield name.encode(), number

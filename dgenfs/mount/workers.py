@@ -327,7 +327,10 @@ def _wake_without_preempting(name: str) -> None:
 
 
 def generation_speed() -> float:
-    """Return how fast one thread generates large reads here, bytes a second; takes 1 ms."""
+    """Return how fast one thread generates large reads here, bytes a second.
+
+    It takes 10 ms, nearly all of it Numba's for the first call of a kernel from Python.
+    """
     row = Layout(1, 1 << 40, 1000, 1000, 0, MAX_UNIT).row
     out = np.empty(1 << 20, np.uint8)
     seconds = []
