@@ -1,7 +1,7 @@
 """The table of names that the kernel knows, and looking up a tree's file in it.
 
-A row of the table is a content's row and, behind it, what tells its inodes and its files' names. It
-does not change while the kernel knows the name. Called by serve; dgenfs.mount.rows writes it.
+A row of the table is a name's row and, behind it, what tells its inodes. It does not change while
+the kernel knows the name. Called by serve; dgenfs.mount.rows writes it.
 """
 
 import numpy as np
@@ -26,18 +26,14 @@ from dgenfs.kernels.ids import (
     WITHIN,
 )
 from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.row import FILES, ROW_WORDS, SECTOR, SIZE, WORD
+from dgenfs.kernels.names import file_named
+from dgenfs.kernels.row import FILES, NAME_ROW_WORDS, PER_DIRECTORY, SECTOR, SIZE, WORD
 from dgenfs.kernels.scratch import DATA, SCRATCH, reply_data
 
-# Columns of the table behind the content's row.
-INODE = ROW_WORDS  # of the name: a file's or a tree's; 0 while the row is free
-TAG = ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of before are not valid
-DIGITS = ROW_WORDS + 2  # of a file's name, 0 for a plain file
-EXTENSION = ROW_WORDS + 3  # the text, "." first, as a little-endian word's bytes; 0 if plain
-EXTENSION_LAST = ROW_WORDS + 4  # its ninth byte, if any
-EXTENSION_LENGTH = ROW_WORDS + 5  # bytes, "." included
-PER_DIRECTORY = ROW_WORDS + 6  # files of one directory, 0 for no directories
-TABLE_COLUMNS = 2 * ROW_WORDS
+# Columns of the table behind the name's row.
+INODE = NAME_ROW_WORDS  # of the name: a file's or a tree's; 0 while the row is free
+TAG = NAME_ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of before are not valid
+TABLE_COLUMNS = NAME_ROW_WORDS + 2  # two cache lines
 
 HINTS_TYPE = types.uint32[::1]
 TABLE = types.uint64[:, ::1]
@@ -93,27 +89,6 @@ def open_by(table, fh):
     return row, np.int64(file)
 
 
-@inlined
-def file_named(row, data, received):
-    """Return the number (int64) of the tree's file that a LOOKUP in ``data`` names, -1 for none."""
-    digits = np.int64(row[DIGITS])
-    extension = np.int64(row[EXTENSION_LENGTH])
-    if digits == 0 or received != IN_HEADER + digits + extension + 1 or data[received - 1] != 0:
-        return np.int64(-1)
-    file = _ZERO
-    for i in range(IN_HEADER, IN_HEADER + digits):
-        digit = np.uint64(data[i]) - np.uint64(48)
-        if digit > np.uint64(9):
-            return np.int64(-1)
-        file = file * np.uint64(10) + digit
-    for i in range(extension):
-        text = row[EXTENSION] if i < WORD else row[EXTENSION_LAST]
-        expected = (text >> np.uint64(8 * (i % WORD))) & np.uint64(255)
-        if np.uint64(data[IN_HEADER + digits + i]) != expected:
-            return np.int64(-1)
-    return np.int64(file) if file < row[FILES] else np.int64(-1)
-
-
 @kernel(types.boolean(types.int32, types.uint64[::1], HINTS_TYPE, TABLE, SCRATCH, types.int64))
 def look_up(fuse, entry, hints, table, scratch, received):
     """Answer the LOOKUP in the scratch if it is one of a file that is in a tree.
@@ -137,7 +112,7 @@ def look_up(fuse, entry, hints, table, scratch, received):
     row = table[np.int64(hints[hint(root)])]
     if row[INODE] != root:
         return False
-    number = file_named(row, scratch.data, received)
+    number = file_named(row, scratch.data, IN_HEADER, received)
     if number < 0:
         return False
     file = np.uint64(number)

@@ -4,8 +4,9 @@ A content is the endless repetition of its first PERIOD bytes; byte x of file f 
 offset ``(f * STRIDE + x) mod PERIOD``. ``dgenfs.content.layout.Layout`` alone writes rows, from a
 name's numbers; docs/format.md says how they follow from each other.
 
-A row is uint64[ROW_WORDS]; a longer array that starts with one is as good, such as a row of the
-mount's table. This module imports nothing, so that names can be read without a compiler.
+A row is uint64[ROW_WORDS]; a longer array that starts with one is as good. Such are a name's row,
+uint64[NAME_ROW_WORDS], which goes on with what names a tree's files, and a row of the mount's
+table. This module imports nothing, so that names can be read without a compiler.
 """
 
 WORD = 8  # bytes
@@ -20,3 +21,12 @@ SIZE = 4  # bytes of a file
 STRIDE = 5  # content bytes from the start of one file to that of the next
 FILES = 6  # 1 for a plain file
 ROW_WORDS = 8  # a cache line
+
+# Of a name's row; all zero for a plain file.
+DIGITS = ROW_WORDS  # of a file's name
+EXTENSION = ROW_WORDS + 1  # the text, "." first, as a little-endian word's bytes
+EXTENSION_LAST = ROW_WORDS + 2  # its ninth byte, if any
+EXTENSION_LENGTH = ROW_WORDS + 3  # bytes, "." included
+PER_DIRECTORY = ROW_WORDS + 4  # files of one directory, 0 for no directories
+DIRECTORY_DIGITS = ROW_WORDS + 5  # of a directory's name, 0 for no directories
+NAME_ROW_WORDS = ROW_WORDS + 6

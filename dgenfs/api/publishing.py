@@ -5,21 +5,23 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from dgenfs.content.view import View
+from dgenfs.kernels.trees import make_files
 from dgenfs.machine import topology
 from dgenfs.machine.system_calls import sync_file_system
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
+BATCH = 128  # most files of a tree that a thread makes at a time; an interrupt waits for them
 NEW = os.O_CREAT | os.O_EXCL
 NO_LINKS = (
     errno.EPERM,
@@ -28,6 +30,7 @@ NO_LINKS = (
 )  # from link(2), on file systems without links
 
 Progress = Callable[[int], None]
+Item = TypeVar("Item")
 
 
 class _Chunk(NamedTuple):
@@ -141,7 +144,10 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
         with _opened(part, os.O_DIRECTORY, os.O_RDONLY) as descriptor:
             for directory in range(spec.directories):
                 (part / spec.directory_name(directory)).mkdir()
-            _write(_tree_chunks(spec, part), progress)
+            if spec.size <= CHUNK and spec.is_plain:
+                _make_files(spec, descriptor, part, progress)
+            else:
+                _write(_tree_chunks(spec, part), progress)
             sync_file_system(descriptor, part)
         try:
             part.rename(path)
@@ -209,6 +215,28 @@ def _tree_chunks(spec: Spec, path: Path) -> Iterator[_Chunk]:
             yield from _chunks(source, inside)
 
 
+def _make_files(spec: Spec, folder: int, path: Path, progress: Progress) -> None:
+    """Make all files of a tree, each in one write.
+
+    Args:
+        spec: the tree's.
+        folder: descriptor of its directory.
+        path: that directory's, for the error.
+        progress: called with the number of bytes written since the last call.
+    """
+    step = min(BATCH, CHUNK // max(1, spec.size))
+
+    def make(first: int) -> int:
+        count = min(step, spec.files - first)
+        buffer = np.empty(spec.size, np.uint8)
+        made, error = make_files(folder, np.uint64(first), count, buffer, spec.row)
+        if error:
+            raise OSError(error, os.strerror(error), str(path / spec.path(first + made)))
+        return count * spec.size
+
+    _on_threads(make, range(0, spec.files, step), progress)
+
+
 def _chunks(source: View, path: Path) -> Iterator[_Chunk]:
     """Yield the chunks of a file that is there."""
     for start in range(0, max(1, source.size), CHUNK):
@@ -232,7 +260,12 @@ def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
                 at += written
         return source.size
 
+    _on_threads(write, chunks, progress)
+
+
+def _on_threads(write: Callable[[Item], int], items: Iterable[Item], progress: Progress) -> None:
+    """Call ``write`` with each item, on a thread a CPU; it returns the bytes that it wrote."""
     threads = len(topology.detect().cpus)
     with ThreadPoolExecutor(threads, thread_name_prefix="dgenfs-write") as pool:
-        for length in in_order(pool, 2 * threads, write, chunks):
+        for length in in_order(pool, 2 * threads, write, items):
             progress(length)

@@ -18,6 +18,7 @@ from dgenfs import logs
 from dgenfs.cli.terminal import (
     USAGE,
     errors,
+    leave,
     print_error,
     print_json,
     print_text,
@@ -57,7 +58,10 @@ def main() -> None:
     except logs.LogConfigError as error:
         print_error(str(error))
         sys.exit(USAGE)
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        leave(end.code)
 
 
 def show_version(wanted: bool) -> None:
@@ -283,7 +287,7 @@ def mount(
     options: Options = None,
 ) -> None:
     """Mount the file system: every name is a file."""
-    from dgenfs.mount.background import leave, open_standard_descriptors, run_in_background
+    from dgenfs.mount.background import open_standard_descriptors, run_in_background
     from dgenfs.mount.mountpoint import check_answers
     from dgenfs.mount.session import MountConfig, run
     from dgenfs.names.catalog import ROOT
@@ -310,7 +314,6 @@ def mount(
         else:
             run_in_background(lambda ready: run(config, ready))
             check_answers(config.mountpoint)
-            leave()
 
 
 @app.command()

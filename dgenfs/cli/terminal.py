@@ -2,12 +2,13 @@
 
 import errno
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import typer
 from rich.console import Console, RenderableType
@@ -124,3 +125,19 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     task = bar.add_task(what, total=total)
     with bar:
         yield lambda advance: bar.advance(task, advance)
+
+
+def leave(code: str | int | None) -> NoReturn:
+    """End the process at once: to take down the compiler that it loaded lasts 0.2 s.
+
+    Args:
+        code: as for sys.exit.
+    """
+    if isinstance(code, str):
+        print_error(code)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None where it was closed
+            with suppress(OSError):  # what was to be said was flushed where it was said
+                stream.flush()
+    logging.shutdown()
+    os._exit(code if isinstance(code, int) else int(code is not None))

@@ -19,7 +19,6 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dgenfs.content.view import ContentRange
 from dgenfs.kernels.ids import DIRECTORIES, PLAIN, TREE_SHIFT, WITHIN
 from dgenfs.mount.rows import Rows
 from dgenfs.names import catalog
@@ -165,9 +164,7 @@ class Inodes:
             # Another name has the same hash, as two of 10,000 trees do once in 40 mounts.
             attempt += 1
         self._attempts = max(self._attempts, attempt + 1)
-        # Of a tree's files all are plain or none.
-        plain = ContentRange(node.spec.layout, 0, node.spec.size)
-        row = self.rows.add(inode, node.spec) if node.spec.view(0).plain == plain else None
+        row = self.rows.add(inode, node.spec) if node.spec.is_plain else None
         self._names[inode] = _Name(name, row, listed + references)
         self.added += 1
         return inode

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.kernels import ids, lookups
-from dgenfs.kernels.row import ROW_WORDS, SIZE
+from dgenfs.kernels.row import NAME_ROW_WORDS, SIZE
 from dgenfs.names.spec import Spec
 
 CAPACITY = 1 << ids.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
@@ -33,7 +33,7 @@ class Rows:
         self._free = CAPACITY  # head of the list of freed rows; CAPACITY ends it
 
     def add(self, inode: int, spec: Spec) -> int:
-        """Return the row of a new name's content.
+        """Return the row of a new name.
 
         Raises:
             OSError: ENFILE, all rows are taken.
@@ -48,16 +48,7 @@ class Rows:
             raise OSError(errno.ENFILE, f"{CAPACITY} names are in use, no more are supported")
         row = self.table[index]
         row[lookups.TAG] = int(row[lookups.TAG]) % ids.TAGS + 1
-        row[:ROW_WORDS] = spec.layout.row
-        row[lookups.DIGITS :] = 0
-        if spec.tree:
-            digits, _, extension = spec.file_name(0).partition(".")
-            text = f".{extension}".encode()
-            row[lookups.DIGITS] = len(digits)
-            row[lookups.EXTENSION] = int.from_bytes(text[:8], "little")
-            row[lookups.EXTENSION_LAST] = int.from_bytes(text[8:], "little")
-            row[lookups.EXTENSION_LENGTH] = len(text)
-            row[lookups.PER_DIRECTORY] = spec.per_directory or 0
+        row[:NAME_ROW_WORDS] = spec.row
         row[lookups.INODE] = inode
         self.refresh(index)
         return index

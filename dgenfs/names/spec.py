@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dgenfs.content.layout import MAX_FILES, Layout, default_unit
+from dgenfs.kernels import row
 from dgenfs.names.grammar import (
     DEFAULT_EXTENSION,
     DIGITS,
@@ -18,6 +19,9 @@ from dgenfs.names.grammar import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dgenfs.content.view import View
 
 
@@ -178,6 +182,32 @@ class Spec:
         if file is not None:
             self.path(file)
         return View.of_content(self.layout, file)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the files are the content and nothing else, as kernels do them by the row."""
+        from dgenfs.content.view import ContentRange
+
+        return self.view(0).plain == ContentRange(self.layout, 0, self.size)
+
+    @cached_property
+    def row(self) -> "NDArray[np.uint64]":
+        """The name as kernels take it (kernels.row): uint64[NAME_ROW_WORDS], read-only."""
+        import numpy as np  # here, as names are read without it, and sooner
+
+        numbers = np.zeros(row.NAME_ROW_WORDS, np.uint64)
+        numbers[: row.ROW_WORDS] = self.layout.row
+        if self.tree:
+            extension = f".{self.extension}".encode()
+            numbers[row.DIGITS] = _digits(self.files, 6)
+            numbers[row.EXTENSION] = int.from_bytes(extension[: row.WORD], "little")
+            numbers[row.EXTENSION_LAST] = int.from_bytes(extension[row.WORD :], "little")
+            numbers[row.EXTENSION_LENGTH] = len(extension)
+            if self.per_directory is not None:
+                numbers[row.PER_DIRECTORY] = self.per_directory
+                numbers[row.DIRECTORY_DIGITS] = _digits(self.directories, 4)
+        numbers.flags.writeable = False
+        return numbers
 
     def path(self, file: int) -> str:
         """Return the path of file number ``file`` within the tree; the name of a plain file.

@@ -1,11 +1,17 @@
 """Verification: files, devices and trees compared with what their names say."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
+from dgenfs.kernels.names import find_unknown
+from dgenfs.kernels.trees import find_different
 from dgenfs.machine import topology
 from dgenfs.machine.directories import is_directory
 from dgenfs.machine.threads import in_order
@@ -14,7 +20,9 @@ from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, rows_of
 from dgenfs.verifying.reading import NotAFileError, opened
 from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
 
-MIN_THREADS = 4  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
+BATCH = 128  # most files of a tree that a thread takes at a time; an interrupt waits for them
+LISTED = 1024  # names of a directory that are looked at together
+MIN_THREADS = 16  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +124,15 @@ class Verifier:
         if not is_directory(path):
             raise NotADirectoryError(f"{path}: is not a directory, and {spec.name} is a tree")
         report = TreeReport(path, spec.name, spec.files)
-        for file, result in enumerate(self._files(path, spec, progress)):
-            if result is None:
-                report.add_missing(spec.path(file))
-            elif isinstance(result, Unreadable):
-                report.add_unreadable(result)
-            else:
-                report.add_file(result)
+        for identical, results in self._files(path, spec, progress):
+            report.identical_files += identical
+            for result in results:
+                if isinstance(result, str):
+                    report.add_missing(result)
+                elif isinstance(result, Unreadable):
+                    report.add_unreadable(result)
+                else:
+                    report.add_file(result)
         for other in _others(path, spec):
             if isinstance(other, Unreadable):
                 report.add_unreadable(other)
@@ -132,50 +142,97 @@ class Verifier:
 
     def _files(
         self, path: Path, spec: Spec, progress: Progress | None
-    ) -> Iterator[FileReport | Unreadable | None]:
-        """Yield the report of each file of a tree in order, None for one that is not there."""
+    ) -> Iterator[tuple[int, list[FileReport | Unreadable | str]]]:
+        """Yield, for batches of a tree's files in order, what was found.
 
-        def verify(file: int) -> FileReport | Unreadable | None:
-            inner = progress if spec.size > CHUNK else None
-            inside = spec.path(file)
-            try:
-                return self.verify_file(path / inside, spec, file, inner)
-            except (FileNotFoundError, NotADirectoryError, NotAFileError):
-                return None
-            except (OSError, ValueError) as error:
-                return Unreadable(inside, _reason(error))
-
-        files = range(spec.files)
+        Yields:
+            How many are identical, and what each other one is: the path within the tree of one
+            that is not there.
+        """
         if spec.size > CHUNK:
             # The threads share the chunks of one file.
-            yield from map(verify, files)
+            for file in range(spec.files):
+                yield 0, [self._file(path, spec, file, progress)]
             return
-        for result in in_order(self._pool, 2 * self._threads, verify, files):
-            if progress is not None:
-                progress(spec.size)
-            yield result
+
+        def verify(files: range) -> tuple[int, list[FileReport | Unreadable | str]]:
+            different = self._different(folder, spec, files)
+            results = [self._file(path, spec, file, None) for file in different]
+            return len(files) - len(different), results
+
+        step = min(BATCH, CHUNK // max(1, spec.size))
+        batches = (
+            range(first, min(first + step, spec.files)) for first in range(0, spec.files, step)
+        )
+        folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for result in in_order(self._pool, 2 * self._threads, verify, batches):
+                if progress is not None:
+                    identical, results = result
+                    progress((identical + len(results)) * spec.size)
+                yield result
+        finally:
+            os.close(folder)
+
+    def _different(self, folder: int, spec: Spec, files: range) -> Sequence[int]:
+        """Return the files that are not identical, or that only Python can compare.
+
+        Args:
+            folder: descriptor of the tree's directory.
+            spec: the tree's.
+            files: their numbers; none is larger than CHUNK.
+        """
+        if not spec.is_plain or spec.size == 0:  # of no bytes are many that are no files
+            return files
+        different = np.empty(len(files), np.uint8)
+        buffer = np.frombuffer(self._buffers.data, np.uint8)
+        find_different(folder, np.uint64(files.start), different, buffer, spec.row, self._direct)
+        return [files[i] for i in np.flatnonzero(different)]
+
+    def _file(
+        self, path: Path, spec: Spec, file: int, progress: Progress | None
+    ) -> FileReport | Unreadable | str:
+        """Return the report of a tree's file; its path within the tree if it is not there."""
+        inside = spec.path(file)
+        try:
+            return self.verify_file(path / inside, spec, file, progress)
+        except (FileNotFoundError, NotADirectoryError, NotAFileError):
+            return inside
+        except (OSError, ValueError) as error:
+            return Unreadable(inside, _reason(error))
 
 
-def _others(path: Path, spec: Spec, directory: str = "") -> Iterator[str | Unreadable]:
+def _others(path: Path, spec: Spec, directory: int | None = None) -> Iterator[str | Unreadable]:
     """Yield the paths within the tree at ``path`` that are not its own, and unreadable directories.
 
     Args:
         path: the tree's directory.
         spec: the tree's.
-        directory: which of its directories, ``""`` for the tree itself.
+        directory: which of its directories, None for the tree itself.
     """
+    inside = "" if directory is None else f"{spec.directory_name(directory)}/"
     try:
-        names = [entry.name for entry in (path / directory).iterdir()]
+        with os.scandir(path / inside) as entries:
+            names = (entry.name for entry in entries)
+            while some := list(islice(names, LISTED)):
+                for name in _unknown(some, spec, directory):
+                    number = spec.directory_index(name) if directory is None else None
+                    if number is None:
+                        yield inside + name
+                    else:
+                        yield from _others(path, spec, number)
     except OSError as error:
         no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
-        other = directory and no_directory
-        yield directory if other else Unreadable(directory or ".", _reason(error))
-        return
-    for name in names:
-        if not directory and spec.directory_index(name) is not None:
-            yield from _others(path, spec, name)
-        elif spec.index(inside := f"{directory}/{name}" if directory else name) is None:
-            yield inside
+        other = inside and no_directory
+        yield inside[:-1] if other else Unreadable(inside[:-1] or ".", _reason(error))
+
+
+def _unknown(names: list[str], spec: Spec, directory: int | None) -> list[str]:
+    """Return those of the names in a tree's directory that are no file's that belongs there."""
+    text = np.frombuffer(os.fsencode("\0".join([*names, ""])), np.uint8)
+    unknown = np.empty(len(names), np.uint8)
+    find_unknown(text, np.int64(-1 if directory is None else directory), unknown, spec.row)
+    return [names[i] for i in np.flatnonzero(unknown)]
 
 
 def _reason(error: OSError | ValueError) -> str:

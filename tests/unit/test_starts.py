@@ -27,7 +27,13 @@ COMMANDS = [
 
 def loaded_by(program: str, *arguments: str) -> set[str]:
     """Which of HEAVY a program has loaded at its end."""
-    watch = f"import atexit, sys; atexit.register(lambda: print('loaded', *sys.modules))\n{program}"
+    # Commands leave by os._exit.
+    watch = (
+        "import atexit, os, sys\n"
+        "say = lambda *_: print('loaded', *sys.modules, flush=True)\n"
+        "leave = os._exit; os._exit = lambda code: (say(), leave(code))\n"
+        f"atexit.register(say)\n{program}"
+    )
     done = subprocess.run(
         [sys.executable, "-c", watch, *arguments], capture_output=True, text=True, check=False
     )

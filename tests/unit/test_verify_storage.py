@@ -107,6 +107,7 @@ def test_files_of_a_tree_that_cannot_be_opened(
     loop.unlink()
     loop.symlink_to(loop.name)
     damaged.write_bytes(b"x" * 5000)
+    locked.write_bytes(b"x" * 5000)  # what is identical is not opened by os.open
     (path / "0002").rename(path / "kept")
     (path / "0002").symlink_to("0002")
     os_open: Callable[..., int] = os.open
