@@ -15,7 +15,8 @@ NANOSECONDS = OPCODES + 4  # spent on READs, from the request read to the reply 
 OPENED = OPCODES + 5  # handles
 RELEASED = OPCODES + 6
 FAULTS = OPCODES + 7  # requests that met an error of dgenfs's own; the log has each
-LATENCY = OPCODES + 8  # READs by latency: bucket i holds those below 2^i µs, the last one the rest
+STORED = OPCODES + 8  # bytes of files that were written into the page cache when opened
+LATENCY = OPCODES + 9  # READs by latency: bucket i holds those below 2^i µs, the last one the rest
 LATENCIES = 24
 COUNTERS = LATENCY + LATENCIES
 

@@ -42,6 +42,7 @@ class Opcode(IntEnum):
     ACCESS = 34
     CREATE = 35
     INTERRUPT = 36
+    IOCTL = 39
     READDIRPLUS = 44
 
 
@@ -59,6 +60,8 @@ READ_REQUEST = 80  # bytes
 OPEN_FLAGS = 5  # the lower half
 OPEN_REQUEST = 48  # bytes up to what is read of it
 RELEASE_REQUEST = 48  # bytes up to what is read of it
+GETXATTR_SIZE = 5  # the lower half; LISTXATTR's is the same
+GETXATTR_REQUEST = 48  # bytes, without a name
 GETXATTR_NAME = 6
 GETXATTR_NAME_BYTE = 8 * GETXATTR_NAME
 
@@ -72,10 +75,19 @@ OPEN_OUT_FH = 0
 OPEN_OUT_FLAGS = 1
 OPEN_OUT = 16  # bytes
 ENTRY_NODEID = 0
-ENTRY_INO = 5
-ENTRY_SIZE = 6
-ENTRY_BLOCKS = 7
+ENTRY_ATTR_VALID = 3
+ENTRY_ATTR = 5  # the words from here on are struct fuse_attr
 ENTRY_WORDS = 16  # of struct fuse_entry_out
+ATTR_OUT_VALID = 0
+ATTR_OUT_VALID_NSEC = 1
+ATTR_OUT_ATTR = 2
+ATTR_OUT_WORDS = 13
+ATTR_INO = 0
+ATTR_SIZE = 1
+ATTR_BLOCKS = 2
+ATTR_BLKSIZE = 10  # the lower half
+ATTR_WORDS = 11  # of struct fuse_attr
+GETXATTR_OUT = 8  # bytes
 
 # Flags of the reply to OPEN.
 FOPEN_DIRECT_IO = 1 << 0
@@ -83,6 +95,7 @@ FOPEN_KEEP_CACHE = 1 << 1
 FOPEN_NOFLUSH = 1 << 5
 
 # INIT, bytes from the message's start. Flags from bit 32 up stand in the second field.
+INIT_MINOR = 44
 INIT_FLAGS = 52
 INIT_FLAGS_2 = 56
 INIT_REQUEST = 60  # bytes up to what is read of it
@@ -101,7 +114,14 @@ DIRECT_IO_ALLOW_MMAP_2 = 1 << (36 - 32)
 OVER_IO_URING_2 = 1 << (41 - 32)
 
 # Notifications: the header's error is the code.
+NOTIFY_INVAL_INODE = 2
+NOTIFY_STORE = 4
 NOTIFY_PRUNE = 9
+# Words behind the header: of struct fuse_notify_inval_inode_out and fuse_notify_store_out.
+NOTIFY_NODEID = 0
+NOTIFY_OFFSET = 1
+NOTIFY_LENGTH = 2  # the lower half of STORE's; 0 of INVAL_INODE is to the end
+NOTIFY_OUT = 24  # bytes of either
 
 # For Python's struct; the request's header up to its unique.
 IN_HEADER_FORMAT = "<IIQ"

@@ -8,10 +8,18 @@ import numpy as np
 from numba import types
 
 from dgenfs.kernels.fuse import (
-    ENTRY_BLOCKS,
-    ENTRY_INO,
+    ATTR_BLKSIZE,
+    ATTR_BLOCKS,
+    ATTR_INO,
+    ATTR_OUT_ATTR,
+    ATTR_OUT_VALID,
+    ATTR_OUT_VALID_NSEC,
+    ATTR_OUT_WORDS,
+    ATTR_SIZE,
+    ATTR_WORDS,
+    ENTRY_ATTR,
+    ENTRY_ATTR_VALID,
     ENTRY_NODEID,
-    ENTRY_SIZE,
     ENTRY_WORDS,
     IN_HEADER,
     IN_NODEID,
@@ -35,6 +43,9 @@ INODE = NAME_ROW_WORDS  # of the name: a file's or a tree's; 0 while the row is 
 TAG = NAME_ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of before are not valid
 TABLE_COLUMNS = NAME_ROW_WORDS + 2  # two cache lines
 
+LEAST_BLOCK = 4096  # bytes; powers of two
+MOST_BLOCK = 128 << 10
+
 HINTS_TYPE = types.uint32[::1]
 TABLE = types.uint64[:, ::1]
 
@@ -46,6 +57,38 @@ _ONE = np.uint64(1)
 def hint(root):
     """Return the index in ``hints`` (int64) of a name's inode number (uint64)."""
     return np.int64((root ^ (root >> np.uint64(TREE_SHIFT))) % np.uint64(HINTS))
+
+
+@kernel(types.uint64(types.uint64))
+def block_size(size):
+    """Return st_blksize (uint64) of a data file of ``size`` (uint64) bytes.
+
+    Buffered readers take buffers of it: for a small file no larger than it needs, for a large one
+    so large that reads in order are fast, and no larger, as a read at random fills it too.
+    """
+    block = np.uint64(LEAST_BLOCK)
+    while block < size and block < np.uint64(MOST_BLOCK):
+        block += block
+    return block
+
+
+@inlined
+def put_attributes(words, at, inode, size, entry):
+    """Write struct fuse_attr of a data file at ``words[at:]``.
+
+    Args:
+        words: uint64[::1].
+        at: int64.
+        inode: uint64.
+        size: uint64, bytes.
+        entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
+    """
+    for i in range(ATTR_WORDS):
+        words[at + i] = entry[ENTRY_ATTR + i]
+    words[at + ATTR_INO] = inode
+    words[at + ATTR_SIZE] = size
+    words[at + ATTR_BLOCKS] = (size + np.uint64(SECTOR - 1)) // np.uint64(SECTOR)
+    words[at + ATTR_BLKSIZE] |= block_size(size)
 
 
 @inlined
@@ -123,11 +166,35 @@ def look_up(fuse, entry, hints, table, scratch, received):
     if parent & np.uint64(WITHIN) != directory:
         return False
     inode = root + file + _ONE
-    for i in range(ENTRY_WORDS):
+    for i in range(ENTRY_ATTR):
         words[DATA + i] = entry[i]
     words[DATA + ENTRY_NODEID] = inode
-    words[DATA + ENTRY_INO] = inode
-    words[DATA + ENTRY_SIZE] = row[SIZE]
-    words[DATA + ENTRY_BLOCKS] = (row[SIZE] + np.uint64(SECTOR - 1)) // np.uint64(SECTOR)
+    put_attributes(words, DATA + ENTRY_ATTR, inode, row[SIZE], entry)
     reply_data(fuse, scratch, WORD * ENTRY_WORDS)
+    return True
+
+
+@kernel(types.boolean(types.int32, types.uint64[::1], HINTS_TYPE, TABLE, SCRATCH))
+def get_attributes(fuse, entry, hints, table, scratch):
+    """Answer the GETATTR in the scratch if it is one of a data file.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
+        hints: uint32[HINTS].
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        scratch: Scratch.
+
+    Returns:
+        boolean, whether it was answered; else it is the control plane's.
+    """
+    words = scratch.words
+    inode = words[IN_NODEID]
+    row, _ = find_row(hints, table, inode)
+    if row < 0:
+        return False
+    words[DATA + ATTR_OUT_VALID] = entry[ENTRY_ATTR_VALID]
+    words[DATA + ATTR_OUT_VALID_NSEC] = _ZERO
+    put_attributes(words, DATA + ATTR_OUT_ATTR, inode, table[row, SIZE], entry)
+    reply_data(fuse, scratch, WORD * ATTR_OUT_WORDS)
     return True

@@ -97,6 +97,6 @@ def reply(fuse, scratch, length, error, slices):
 
 @inlined
 def reply_data(fuse, scratch, length):
-    """Reply with the first ``length`` (int64) bytes of the scratch's data."""
+    """Reply with the first ``length`` (int64) bytes of the scratch's data, as ``reply`` does."""
     put_slice(scratch, 1, address_of(scratch, DATA), np.uint64(length))
-    reply(fuse, scratch, length, 0, 1)
+    return reply(fuse, scratch, length, 0, 1)

@@ -16,25 +16,21 @@ from dgenfs.kernels.counters import (
     BUSY_WITH,
     BYTES,
     ERRORS,
-    OPENED,
     REFUSED,
-    RELEASED,
     REQUESTS,
     count_latency,
 )
 from dgenfs.kernels.fuse import (
     GETXATTR_NAME,
     GETXATTR_NAME_BYTE,
+    GETXATTR_OUT,
+    GETXATTR_REQUEST,
+    GETXATTR_SIZE,
     IN_HEADER,
     IN_LENGTH_AND_OPCODE,
     IN_NODEID,
     IN_UNIQUE,
     MAX_READ,
-    OPEN_FLAGS,
-    OPEN_OUT,
-    OPEN_OUT_FH,
-    OPEN_OUT_FLAGS,
-    OPEN_REQUEST,
     READ_FH,
     READ_OFFSET,
     READ_REQUEST,
@@ -43,9 +39,17 @@ from dgenfs.kernels.fuse import (
     RELEASE_REQUEST,
     Opcode,
 )
-from dgenfs.kernels.ids import CONTROL
+from dgenfs.kernels.ids import CONTROL, PLAIN
 from dgenfs.kernels.jit import inlined, kernel
-from dgenfs.kernels.lookups import HINTS_TYPE, TABLE, find_row, handle_of, look_up, open_by
+from dgenfs.kernels.lookups import (
+    HINTS_TYPE,
+    TABLE,
+    find_row,
+    get_attributes,
+    look_up,
+    open_by,
+)
+from dgenfs.kernels.opening import OPENING, close_file, open_file
 from dgenfs.kernels.reads import finish, prepare
 from dgenfs.kernels.row import SIZE
 from dgenfs.kernels.scratch import DATA, REQUEST_BYTES, SCRATCH, TIME, address_of, reply, reply_data
@@ -54,8 +58,6 @@ from dgenfs.kernels.scratch import DATA, REQUEST_BYTES, SCRATCH, TIME, address_o
 # kernel asks for the rest.
 MAX_LISTING = 128 << 10
 
-O_ACCMODE = 3
-O_TRUNC = 0o1000
 USER = b"user."  # what the names of our extended attributes start with
 
 EINTR = errno.EINTR
@@ -66,10 +68,14 @@ EINVAL = errno.EINVAL
 EIO = errno.EIO
 ENOSYS = errno.ENOSYS
 ENODATA = errno.ENODATA
+ENOTTY = errno.ENOTTY
 
 FLUSH = np.uint64(Opcode.FLUSH)
+GETATTR = np.uint64(Opcode.GETATTR)
 GETXATTR = np.uint64(Opcode.GETXATTR)
 INTERRUPT = np.uint64(Opcode.INTERRUPT)
+IOCTL = np.uint64(Opcode.IOCTL)
+LISTXATTR = np.uint64(Opcode.LISTXATTR)
 LOOKUP = np.uint64(Opcode.LOOKUP)
 OPEN = np.uint64(Opcode.OPEN)
 READ = np.uint64(Opcode.READ)
@@ -137,33 +143,6 @@ def answer_read(fuse, table, cache, scratch, counters, received):
     count_latency(counters, now(scratch) - started)
 
 
-@kernel(types.boolean(types.int32, types.uint64, HINTS_TYPE, TABLE, SCRATCH, types.int64))
-def open_file(fuse, open_flags, hints, table, scratch, received):
-    """Answer the OPEN in the scratch if it is one of a data file for reading.
-
-    Args:
-        fuse: int32, descriptor of /dev/fuse.
-        open_flags: uint64, FOPEN_* of the reply.
-        hints: uint32[HINTS].
-        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
-        scratch: Scratch.
-        received: int64, bytes of the request.
-
-    Returns:
-        boolean, whether it was answered; else it is the control plane's.
-    """
-    words = scratch.words
-    if received < OPEN_REQUEST or words[OPEN_FLAGS] & np.uint64(O_ACCMODE | O_TRUNC) != _ZERO:
-        return False
-    row, file = find_row(hints, table, words[IN_NODEID])
-    if row < 0:
-        return False
-    words[DATA + OPEN_OUT_FH] = handle_of(table, row, file)
-    words[DATA + OPEN_OUT_FLAGS] = open_flags
-    reply_data(fuse, scratch, OPEN_OUT)
-    return True
-
-
 @inlined
 def closes_a_file(scratch, received):
     """Return whether the RELEASE in the scratch is of a data file."""
@@ -187,7 +166,31 @@ def asks_for_others(scratch, received):
 
 
 @inlined
-def answer(fuse, open_flags, entry, hints, table, cache, scratch, counters, received):
+def lists_none(hints, table, scratch, received):
+    """Return whether the LISTXATTR in the scratch is of a tree's file.
+
+    Its attributes are the tree's, but for its name, and not listed: who copies a tree with all
+    attributes would ask for each of each file.
+    """
+    inode = scratch.words[IN_NODEID]
+    if received < GETXATTR_REQUEST or inode >= np.uint64(PLAIN):
+        return False
+    row, _ = find_row(hints, table, inode)
+    return row >= 0
+
+
+@inlined
+def list_none(fuse, scratch):
+    """Answer the LISTXATTR in the scratch: nothing, or that nothing takes 0 bytes."""
+    if scratch.words[GETXATTR_SIZE] & _LOWER_HALF != _ZERO:
+        reply(fuse, scratch, 0, 0, 0)
+    else:
+        scratch.words[DATA] = _ZERO
+        reply_data(fuse, scratch, GETXATTR_OUT)
+
+
+@inlined
+def answer(fuse, opening, entry, hints, table, cache, scratch, counters, received):
     """Answer the request in the scratch if it is one of a data file.
 
     Returns:
@@ -199,25 +202,39 @@ def answer(fuse, open_flags, entry, hints, table, cache, scratch, counters, rece
             return False
         answer_read(fuse, table, cache, scratch, counters, received)
         return True  # and counted
+    answered = True
     if opcode == FLUSH:
         # Once: the kernel then leaves it out.
         reply(fuse, scratch, 0, ENOSYS, 0)
+    elif opcode == IOCTL:
+        # Python's open() asks of each file whether it is a terminal.
+        reply(fuse, scratch, 0, ENOTTY, 0)
     elif opcode == INTERRUPT:
         # No read lasts long enough to be worth ending; the kernel allows us to pass over it.
         pass
-    elif opcode == RELEASE and closes_a_file(scratch, received):
-        reply(fuse, scratch, 0, 0, 0)
-        counters[RELEASED] += _ONE
-    elif opcode == OPEN and open_file(fuse, open_flags, hints, table, scratch, received):
-        counters[OPENED] += _ONE
-    elif opcode == LOOKUP and look_up(fuse, entry, hints, table, scratch, received):
-        pass
-    elif opcode == GETXATTR and asks_for_others(scratch, received):
-        reply(fuse, scratch, 0, ENODATA, 0)
+    elif opcode == OPEN:
+        answered = open_file(fuse, opening, hints, table, scratch, counters, received)
+    elif opcode == RELEASE:
+        answered = closes_a_file(scratch, received)
+        if answered:
+            close_file(fuse, opening, table, scratch, counters)
+    elif opcode == LOOKUP:
+        answered = look_up(fuse, entry, hints, table, scratch, received)
+    elif opcode == GETATTR:
+        answered = get_attributes(fuse, entry, hints, table, scratch)
+    elif opcode == GETXATTR:
+        answered = asks_for_others(scratch, received)
+        if answered:
+            reply(fuse, scratch, 0, ENODATA, 0)
+    elif opcode == LISTXATTR:
+        answered = lists_none(hints, table, scratch, received)
+        if answered:
+            list_none(fuse, scratch)
     else:
-        return False
-    counters[REQUESTS + np.int64(opcode)] += _ONE
-    return True
+        answered = False
+    if answered:
+        counters[REQUESTS + np.int64(opcode)] += _ONE
+    return answered
 
 
 @inlined
@@ -235,7 +252,7 @@ def limit_listing(scratch, received):
         types.int32,
         types.int32,
         types.int64[::1],
-        types.uint64,
+        OPENING,
         types.uint64[::1],
         HINTS_TYPE,
         TABLE,
@@ -244,14 +261,14 @@ def limit_listing(scratch, received):
         types.uint64[::1],
     )
 )
-def serve(fuse, control, stop, open_flags, entry, hints, table, cache, scratch, counters):
+def serve(fuse, control, stop, opening, entry, hints, table, cache, scratch, counters):
     """Read and answer requests until the connection ends or ``stop`` says so.
 
     Args:
         fuse: int32, descriptor of /dev/fuse.
         control: int32, socket to the control plane; one message a request.
         stop: int64[1], not 0 to return at the next signal to this thread (EINTR).
-        open_flags: uint64, FOPEN_* of the reply to OPEN.
+        opening: Opening.
         entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
         hints: uint32[HINTS].
         table: uint64[2^ROW_BITS, TABLE_COLUMNS].
@@ -277,7 +294,7 @@ def serve(fuse, control, stop, open_flags, entry, hints, table, cache, scratch, 
                 return np.int64(0)
             continue
         counters[BUSY_WITH] = scratch.words[IN_UNIQUE]
-        if not answer(fuse, open_flags, entry, hints, table, cache, scratch, counters, received):
+        if not answer(fuse, opening, entry, hints, table, cache, scratch, counters, received):
             limit_listing(scratch, received)
             while libc.send(control, request, np.uint64(received), libc.MSG_NOSIGNAL) < 0:
                 error = libc.errno()

@@ -26,6 +26,7 @@ from dgenfs.cli.terminal import (
     reason,
     standard_output,
 )
+from dgenfs.mount.io_mode import Io
 
 if TYPE_CHECKING:
     from dgenfs.names.catalog import Directory, File
@@ -227,13 +228,6 @@ def analyze(
             print_text(render.analysis_as_text(analysis))
 
 
-class Io(StrEnum):
-    """How the kernel reads data files."""
-
-    DIRECT = "direct"
-    CACHED = "cached"
-
-
 class DataPlane(StrEnum):
     """What answers reads."""
 
@@ -260,7 +254,11 @@ CacheSize = Annotated[
     ),
 ]
 DataFilesIo = Annotated[
-    Io, typer.Option(help="Whether the kernel keeps pages of data files (cached) or not.")
+    Io,
+    typer.Option(
+        help="Whether data files are read past the kernel's page cache (direct) or through it and "
+        "kept there (cached). Default: by their size, and nothing is kept."
+    ),
 ]
 Plane = Annotated[
     DataPlane, typer.Option(help="What answers reads; pyfuse3 is slow, and traces each.")
@@ -281,7 +279,7 @@ def mount(
     allow_other: AllowOther = False,
     workers_per_node: WorkersPerNode = 0,
     cache: CacheSize = None,
-    io: DataFilesIo = Io.DIRECT,
+    io: DataFilesIo = Io.AUTO,
     data_plane: Plane = DataPlane.COMPILED,
     log_file: LogFile = None,
     options: Options = None,
@@ -305,7 +303,7 @@ def mount(
             allow_other=allow_other,
             workers_per_node=workers_per_node,
             cache_bytes=None if cache is None else parse_size(cache),
-            cached=io is Io.CACHED,
+            io=io,
             compiled=data_plane is DataPlane.COMPILED,
             options=tuple(part for given in options or () for part in given.split(",") if part),
         )

@@ -10,6 +10,7 @@ from pyfuse3 import EntryAttributes, InodeT
 
 from dgenfs.content.layout import FORMAT
 from dgenfs.kernels.fuse import ENTRY_FORMAT
+from dgenfs.kernels.lookups import LEAST_BLOCK, block_size
 from dgenfs.kernels.row import SECTOR
 from dgenfs.names.catalog import Directory, File, Node
 
@@ -17,7 +18,7 @@ FOREVER = 1e6  # seconds
 MTIME_NS = 1_577_836_800 * 10**9  # 2020-01-01T00:00:00Z, so that copies look the same to rsync
 FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
-BLKSIZE = 1 << 20  # bytes; what cp and cat read at a time
+DIRECTORY_BLKSIZE = 1 << 20  # bytes; opendir(3) takes a buffer of it
 
 _XATTR = "user.dgenfs."
 
@@ -41,9 +42,11 @@ class Attributes:
             entry = self.of_file(inode, FILE_MODE)
             entry.st_size = node.size
             entry.st_blocks = -(-node.size // SECTOR)
+            entry.st_blksize = block_size(np.uint64(node.size))
             return entry
         entry = self._entry(inode, stat.S_IFDIR | DIRECTORY_MODE)
         entry.st_nlink = 2
+        entry.st_blksize = DIRECTORY_BLKSIZE
         if isinstance(node, Directory) and node.holds_directories:
             entry.st_nlink += node.count
         return entry
@@ -59,11 +62,11 @@ class Attributes:
         entry.attr_timeout = entry.entry_timeout = FOREVER
         entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = MTIME_NS
         entry.st_uid, entry.st_gid = self.uid, self.gid
-        entry.st_blksize = BLKSIZE
+        entry.st_blksize = LEAST_BLOCK
         return entry
 
     def entry_of_a_file(self) -> NDArray[np.uint64]:
-        """Return struct fuse_entry_out of a data file, without its inode, size and blocks.
+        """Return struct fuse_entry_out of a data file, without what follows from inode and size.
 
         Returns:
             uint64[ENTRY_WORDS].
@@ -74,7 +77,7 @@ class Attributes:
             ENTRY_FORMAT,
             *(0, 0, int(entry.entry_timeout), int(entry.attr_timeout), 0, 0),
             *(0, 0, 0, seconds, seconds, seconds, nanoseconds, nanoseconds, nanoseconds),
-            *(entry.st_mode, 1, entry.st_uid, entry.st_gid, 0, entry.st_blksize, 0),
+            *(entry.st_mode, 1, entry.st_uid, entry.st_gid, 0, 0, 0),
         )
         return np.frombuffer(packed, np.uint64).copy()  # writable, as the loop's signature has it
 

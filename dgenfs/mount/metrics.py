@@ -54,6 +54,10 @@ METRICS = (
     Definition("open_handles", "gauge", "handles", "Open files."),
     Definition("requests", "counter", "requests", "Answered, by FUSE opcode.", "opcode"),
     Definition("read_bytes", "counter", "B", "Read of data files.", word=counters.BYTES),
+    Definition(
+        *("stored_bytes", "counter", "B", "Of small files, handed over when they are opened."),
+        word=counters.STORED,
+    ),
     Definition("read_errors", "counter", "reads", "Answered with an error.", word=counters.ERRORS),
     Definition(
         *("refused_replies", "counter", "replies", "Not taken by the kernel."),

@@ -20,8 +20,9 @@ from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, R
 
 from dgenfs.content.view import Literal, View
 from dgenfs.kernels import counters as counts
-from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH, Opcode
+from dgenfs.kernels.fuse import Opcode
 from dgenfs.kernels.ids import CONTROL
+from dgenfs.kernels.opening import CACHED, Opening, count_handles
 from dgenfs.logs import TRACE
 from dgenfs.mount.attributes import Attributes, extended_attributes
 from dgenfs.mount.control import ControlFile
@@ -90,9 +91,8 @@ class Operations(pyfuse3.Operations):
         inodes: Inodes,
         control_files: Sequence[ControlFile],
         reader: Reader,
+        opening: Opening,
         counters: NDArray[np.uint64],
-        *,
-        cached: bool,
         mountpoint: Path,
     ) -> None:
         """Serve the catalog and, beside it in the root, control files.
@@ -101,8 +101,8 @@ class Operations(pyfuse3.Operations):
             inodes: the data files' numbers.
             control_files: in order of their inodes, from 2 on.
             reader: what reads data files here.
+            opening: how they are opened.
             counters: uint64[COUNTERS], see kernels.counters.
-            cached: whether the kernel keeps pages of data files.
             mountpoint: where this is mounted.
         """
         super().__init__()
@@ -110,7 +110,7 @@ class Operations(pyfuse3.Operations):
         self._control = dict(enumerate(control_files, ROOT + 1))
         self._control_inodes = {file.name: inode for inode, file in self._control.items()}
         self._reader = reader
-        self._cached = cached
+        self._opening = opening
         self._mountpoint = mountpoint
         self._views: dict[int, View] = {}  # by handle, of what has no row
         self._writable: dict[int, ControlFile] = {}  # by handle
@@ -289,8 +289,11 @@ class Operations(pyfuse3.Operations):
         else:
             self._inodes.rows.refresh(row)
             handle = FileHandleT(self._inodes.rows.handle(row, node.number))
+            # Workers answer its RELEASE, and count it off.
+            count_handles(self._opening, np.uint64(handle), np.uint64(node.size), 1)
             self.counters[counts.OPENED] += 1
-        return FileInfo(fh=handle, direct_io=not self._cached, keep_cache=True)
+        direct = node.size > self._opening.limits[CACHED]
+        return FileInfo(fh=handle, direct_io=bool(direct), keep_cache=True)
 
     def _open(self, view: View) -> FileHandleT:
         handle = self._next_handle
@@ -344,7 +347,10 @@ class Operations(pyfuse3.Operations):
 
     @handler(Opcode.LISTXATTR)
     async def listxattr(self, inode: InodeT, _: RequestContext) -> list[bytes]:
-        """Answer the names."""
+        """Answer the names; none of a tree's file, as workers do (kernels.serve)."""
+        node = None if inode in self._control else self._node(inode)
+        if isinstance(node, File) and node.spec.tree:
+            return []
         return list(self._xattrs(inode))
 
     def _xattrs(self, inode: int) -> dict[bytes, bytes]:
@@ -362,11 +368,3 @@ class Operations(pyfuse3.Operations):
     create = read_only(Opcode.CREATE)
     setxattr = read_only(Opcode.SETXATTR)
     removexattr = read_only(Opcode.REMOVEXATTR)
-
-
-def open_flags(*, cached: bool) -> int:
-    """Return the FOPEN_* flags of data files (Linux include/uapi/linux/fuse.h).
-
-    Pages are kept either way: contents never change. Without FLUSH, close(2) asks nobody.
-    """
-    return FOPEN_KEEP_CACHE | FOPEN_NOFLUSH | (0 if cached else FOPEN_DIRECT_IO)

@@ -11,11 +11,13 @@ import logging
 import os
 import select
 import socket
+import struct
 import threading
 from pathlib import Path
 
 import numpy as np
 
+from dgenfs.kernels.fuse import INIT_MINOR
 from dgenfs.kernels.scratch import REQUEST_BYTES
 from dgenfs.kernels.serve import pump
 from dgenfs.mount.init_reply import MAX_REPLY, amend_init
@@ -61,8 +63,11 @@ class Seam:
         os.dup2(stand_in.fileno(), session, inheritable=False)
         stand_in.close()
 
-    def handshake(self) -> None:
+    def handshake(self) -> int:
         """Carry the first request, FUSE_INIT, and its reply, amended; the session must be served.
+
+        Returns:
+            The minor version of the protocol that the kernel has.
 
         Raises:
             ProtocolError: that was not what was exchanged.
@@ -72,6 +77,8 @@ class Seam:
         self.control.send(request)
         reply = self.control.recv(MAX_REPLY)
         os.write(self.fuse, amend_init(request, reply))
+        minor: int = struct.unpack_from("<I", request, INIT_MINOR)[0]
+        return minor
 
     def start_pump(self) -> None:
         """Carry replies from now on."""

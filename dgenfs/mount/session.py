@@ -15,15 +15,18 @@ import trio
 
 from dgenfs.kernels.counters import COUNTERS
 from dgenfs.kernels.jit import warm_up
+from dgenfs.kernels.opening import Opening
 from dgenfs.machine import topology
 from dgenfs.mount import libfuse_errors
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.attributes import Attributes
 from dgenfs.mount.control import ReportFile, TopologyFile, as_json
 from dgenfs.mount.inodes import Inodes
+from dgenfs.mount.io_mode import Io
 from dgenfs.mount.metrics import Stats
 from dgenfs.mount.mountpoint import Mounted, MountError
-from dgenfs.mount.operations import Operations, open_flags
+from dgenfs.mount.opening import opening_of, store_tails
+from dgenfs.mount.operations import Operations
 from dgenfs.mount.python_plane import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
 from dgenfs.mount.workers import KICK, Workers, check_cache
@@ -46,7 +49,7 @@ class MountConfig:
         allow_other: whether other users may read.
         workers_per_node: threads on each NUMA node, 0 for one a CPU and one more.
         cache_bytes: of each NUMA node, None for half its share of the last-level caches.
-        cached: whether the kernel keeps pages of data files.
+        io: how the kernel reads data files.
         compiled: whether the compiled loop answers reads, or Python.
         options: of mount(8), beside ours.
     """
@@ -56,7 +59,7 @@ class MountConfig:
     allow_other: bool = False
     workers_per_node: int = 0
     cache_bytes: int | None = None
-    cached: bool = False
+    io: Io = Io.AUTO
     compiled: bool = True
     options: tuple[str, ...] = ()
 
@@ -86,8 +89,9 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     warm_up()
     inodes = Inodes(config.names)
     path = mountpoints.prepare(config.mountpoint)
-    workers = Workers(inodes.rows, machine, config.workers_per_node, config.cache_bytes)
-    operations = _operations(inodes, workers, path, cached=config.cached)
+    opening = opening_of(config.io)
+    workers = Workers(inodes.rows, opening, machine, config.workers_per_node, config.cache_bytes)
+    operations = _operations(inodes, opening, workers, path)
     signal.signal(KICK, lambda *_: None)
     # From here on nothing but the loop ends the process, which would leave a dead mount: signals
     # before it are kept for it, and those that come while it ends change nothing.
@@ -98,7 +102,8 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     mounted = mountpoints.mounted_at(path)
     leave = functools.partial(mountpoints.detach, path, mounted)
     try:
-        trio.run(_Session(descriptor, workers, config, mounted, leave).serve, ready, early)
+        session = _Session(descriptor, workers, opening, config, mounted, leave)
+        trio.run(session.serve, ready, early)
     except ExceptionGroup as group:
         raise MountError(f"{path}: {_first(group)}") from group
     finally:
@@ -108,7 +113,7 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _operations(inodes: Inodes, workers: Workers, path: Path, *, cached: bool) -> Operations:
+def _operations(inodes: Inodes, opening: Opening, workers: Workers, path: Path) -> Operations:
     counters = np.zeros(COUNTERS, np.uint64)
     stats = Stats(workers, counters)
     files = (
@@ -117,7 +122,7 @@ def _operations(inodes: Inodes, workers: Workers, path: Path, *, cached: bool) -
         ReportFile(b".metrics", stats.prometheus),
     )
     reader = Reader(workers, counters)
-    return Operations(inodes, files, reader, counters, cached=cached, mountpoint=path)
+    return Operations(inodes, files, reader, opening, counters, path)
 
 
 def _first(error: Exception) -> Exception:
@@ -134,12 +139,14 @@ class _Session:
         self,
         descriptor: int,
         workers: Workers,
+        opening: Opening,
         config: MountConfig,
         mounted: Mounted | None,
         leave: Callable[..., None],
     ) -> None:
         self._descriptor = descriptor
         self._workers = workers
+        self._opening = opening
         self._config = config
         self._mounted = mounted
         self._seam = Seam(descriptor)
@@ -175,9 +182,10 @@ class _Session:
         async with trio.open_nursery() as nursery:
             # One task only, which must not wait again for the descriptor that is taken away.
             nursery.start_soon(pyfuse3.main, 1, 99 if compiled else 1)
-            await trio.to_thread.run_sync(self._seam.handshake)
+            minor = await trio.to_thread.run_sync(self._seam.handshake)
+            store_tails(self._opening, minor)
             self._greeted.set()
-            if self._config.cached and self._mounted is not None:
+            if self._config.io is Io.CACHED and self._mounted is not None:
                 # Not earlier: the reply to INIT sets it.
                 _raise_read_ahead(self._mounted.device)
             if compiled:
@@ -186,7 +194,6 @@ class _Session:
                 self._workers.connect(
                     self._seam.fuse,
                     self._seam.control.fileno(),
-                    open_flags(cached=self._config.cached),
                     Attributes(os.getuid(), os.getgid()).entry_of_a_file(),
                     lambda: token.run_sync_soon(self._terminate),
                 )

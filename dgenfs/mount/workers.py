@@ -18,6 +18,7 @@ from dgenfs.kernels import counters as counts
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
 from dgenfs.kernels.fill import fill
 from dgenfs.kernels.fuse import ENTRY_WORDS
+from dgenfs.kernels.opening import Opening
 from dgenfs.kernels.scratch import Scratch, new_scratch
 from dgenfs.kernels.serve import serve
 from dgenfs.machine import topology
@@ -92,12 +93,18 @@ class Workers:
     """
 
     def __init__(
-        self, rows: Rows, machine: topology.Topology, workers_per_node: int, cache: int | None
+        self,
+        rows: Rows,
+        opening: Opening,
+        machine: topology.Topology,
+        workers_per_node: int,
+        cache: int | None,
     ) -> None:
         """Make the caches.
 
         Args:
             rows: what can be read.
+            opening: how it is opened.
             machine: where threads may run.
             workers_per_node: threads on each node, 0 for one a CPU and one more.
             cache: bytes of each node's cache, None for half its share of the last-level caches; the
@@ -105,6 +112,7 @@ class Workers:
                 is faster than to generate them.
         """
         self._rows = rows
+        self._opening = opening
         self.topology = machine
         # One more than CPUs: with one reader, a fifth more 4 KiB and 128 KiB reads.
         most = max(len(node.cpus) for node in machine.nodes) + 1
@@ -122,7 +130,6 @@ class Workers:
         self._changing = threading.Lock()
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
-        self._open_flags = 0
         self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
 
@@ -135,7 +142,6 @@ class Workers:
         self,
         fuse: int,
         control: int,
-        open_flags: int,
         entry: NDArray[np.uint64],
         on_disconnect: Callable[[], None],
     ) -> None:
@@ -144,7 +150,6 @@ class Workers:
         Args:
             fuse: descriptor of /dev/fuse.
             control: socket to the control plane.
-            open_flags: FOPEN_* of data files.
             entry: uint64[ENTRY_WORDS], attributes that all files of trees have.
             on_disconnect: called on a worker's thread when the file system is no longer mounted.
 
@@ -152,7 +157,6 @@ class Workers:
             OSError: EAGAIN, not all of them could be started; ``stop`` ends those that were.
         """
         self._fuse, self._control = fuse, control
-        self._open_flags = open_flags
         self._entry = entry
         self._on_disconnect = on_disconnect
         self._start()
@@ -291,7 +295,7 @@ class Workers:
                 self._fuse,
                 self._control,
                 self._stop,
-                np.uint64(self._open_flags),
+                self._opening,
                 self._entry,
                 self._rows.hints,
                 self._rows.table,

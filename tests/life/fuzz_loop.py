@@ -10,12 +10,13 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.kernels import cache, counters, fuse
+from dgenfs.kernels import cache, counters, fuse, opening
 from dgenfs.kernels.scratch import SCRATCH_BYTES, scratch_of
 from dgenfs.kernels.serve import serve
 from dgenfs.mount.inodes import Inodes
@@ -26,7 +27,8 @@ CACHE_BYTES = 32 << 20
 SOCKET_BUFFER = 8 << 20
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 ANSWER_SECONDS = 20
-OPEN_FLAGS = 0x23
+CACHED = 1 << 20  # bytes of the largest file that is read through the page cache
+STORED = 96 << 10  # of the largest one that is written there
 
 
 def guarded(count: int, kind: Any) -> NDArray[Any]:
@@ -41,6 +43,11 @@ def guarded(count: int, kind: Any) -> NDArray[Any]:
         if libc.mprotect(ctypes.c_void_p(at), page, mmap.PROT_READ & 0) != 0:
             raise OSError(ctypes.get_errno(), "mprotect")
     return np.frombuffer(memory, kind, count, page + inside - size)
+
+
+def open_flags(size: int) -> int:
+    """What OPEN answers: keep pages, no FLUSH, and for a large file direct reads."""
+    return 0x22 | (size > CACHED)
 
 
 class Loop:
@@ -61,6 +68,9 @@ class Loop:
             used = np.flatnonzero(before.reshape(len(before), -1).any(axis=1))
             within[used] = before[used]
             setattr(self._rows, attribute, within)
+        self._opening = opening.new_opening(CACHED, STORED, CACHED)
+        self._opening.limits[opening.STORES_TAILS] = 1
+        self.notice: Callable[[bytes], None] = no_notice
         self.counters = [guarded(counters.COUNTERS, np.uint64) for _ in range(workers)]
         self.ends: list[object] = []
         self._threads = [
@@ -76,7 +86,7 @@ class Loop:
                 self._fuse.fileno(),
                 self._control.fileno(),
                 self._stop,
-                np.uint64(OPEN_FLAGS),
+                self._opening,
                 self.entry,
                 self._rows.hints,
                 self._rows.table,
@@ -126,7 +136,10 @@ class Loop:
     def _answered(self, expected: Expected, reply: bytes) -> None:
         if len(reply) < 16:
             raise Wrong(f"a reply of {len(reply)} B")
-        unique = struct.unpack_from("<Q", reply, 8)[0]
+        _, error, unique = struct.unpack_from("<IiQ", reply)
+        if error > 0:
+            self.notice(reply)
+            return
         if unique in expected.either:
             del expected.either[unique]
             error_of(errno.ENODATA)(reply)
@@ -155,6 +168,11 @@ class Loop:
                 raise Wrong("a worker does not end")
         for end in (self.kernel, self._fuse, self.control, self._control):
             end.close()
+
+
+def no_notice(message: bytes) -> None:
+    """Refuse a notification."""
+    raise Wrong(f"a notification {message[:64].hex()}")
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

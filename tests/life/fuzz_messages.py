@@ -1,20 +1,18 @@
 """Requests, random and malformed, and what must come of each."""
 
 import errno
-import random
 import struct
-from collections import Counter
 
+import numpy as np
 import oracle
 
 from dgenfs.kernels import fuse, ids
 from dgenfs.kernels.fuse import Opcode
-from dgenfs.mount.inodes import ROOT, Inodes
-from life.fuzz_loop import OPEN_FLAGS, REQUEST_BYTES, Loop
+from dgenfs.mount.inodes import ROOT
+from life.fuzz_attributes import AttributeRequests
+from life.fuzz_loop import REQUEST_BYTES, open_flags
 from life.fuzz_model import Expected, Name, Wrong, data_of, error_of
 
-LISTINGS = (b"\x1c\0\0\0", b"\x2c\0\0\0")  # opcodes READDIR and READDIRPLUS
-LISTING_BYTES = 131072  # most that one may ask for
 MAX_READ = 1 << 20
 OPEN_FILES = 400  # handles to read from
 OPCODES = (*range(1, 54), 4096, 0, 63, 64, 255, 2**31, 2**32 - 1)
@@ -25,27 +23,22 @@ TREES = ("25x3000_d2_c2_f10.dat", "7x100K_c3", "1000000000x1K_d2_f1000", "64x0")
 BRIEF_NAMES = tuple(f"64K_s{seed}" for seed in range(1, 40))  # forgotten while others are in use
 
 
-class Requests:
+class Requests(AttributeRequests):
     """Makes requests and knows what must come of them."""
 
     def __init__(self, seed: int, workers: int) -> None:
-        self._random = random.Random(seed)
         names = (*PLAIN_NAMES, *HUGE_NAMES, *TREES)
-        self._inodes = Inodes(names)
-        self.loop = Loop(self._inodes, workers)
-        self._names: list[Name] = []
-        self._brief: list[Name] = []
+        super().__init__(seed, names, workers)
         self._contents: dict[int, Name] = {}  # by the bits of a handle that are not the file's
         self._stale = [ids.TAGS << ids.ROW_BITS]  # such bits of names that were forgotten
         self._files: list[tuple[int, Name, int]] = []  # handles
-        self.answered: Counter[str] = Counter()
-        self.unsure = 0
         self._makers = [
             *[self._read] * 12,
             *[self._bad_read] * 6,
             *[self._open] * 4,
             *[self._lookup] * 4,
-            *[self._getxattr] * 2,
+            *[self._getxattr, self._getattr, self._listxattr] * 2,
+            self._ioctl,
             *[self._release] * 2,
             self._flush,
             self._interrupt,
@@ -61,6 +54,7 @@ class Requests:
         small = not content.tree and content.size < 1 << 24
         whole = oracle.read(content, 0, 0, content.size) if small else None
         name = Name(text, inode, content, whole)
+        self._learning = [name]
         # Any handle of a name that the kernel knows is good, so all of them must be known here.
         expected = Expected()
         self.loop.kernel.send(self._open_file(expected, name, 0))
@@ -74,7 +68,7 @@ class Requests:
             if len(reply) != 32:
                 raise Wrong(f"OPEN answered with {reply.hex()}")
             length, error, _, fh, flags, backing = struct.unpack("<IiQQIi", reply)
-            if (length, error, flags, backing) != (32, 0, OPEN_FLAGS, 0):
+            if (length, error, flags, backing) != (32, 0, open_flags(name.content.size), 0):
                 raise Wrong(f"OPEN answered with {reply.hex()}")
             if fh & ((1 << ids.FILE_BITS) - 1) != file or fh >= ids.CONTROL:
                 raise Wrong(f"OPEN of file {file} of {name.text} gave {fh:#x}")
@@ -109,30 +103,6 @@ class Requests:
     def handle_of(self, text: str) -> int:
         """A handle of the file ``text``, which is known."""
         return next(fh for fh, name, _ in self._files if name.text == text)
-
-    def _unique(self, expected: Expected) -> int:
-        while True:
-            unique = self._random.getrandbits(64) >> self._random.choice((0, 1, 40, 60))
-            if unique not in expected.replies and unique not in expected.either:
-                return unique
-
-    def _message(self, opcode: int, unique: int, node: int, body: bytes) -> bytes:
-        length = 40 + len(body)
-        if self._random.random() < 0.05:
-            length = self._random.getrandbits(32)  # what the header says is not believed
-        rest = self._random.getrandbits(128).to_bytes(16, "little")
-        return struct.pack("<IIQQ", length, opcode, unique, node) + rest + body
-
-    def _junk(self, most: int) -> bytes:
-        return self._random.randbytes(self._random.randrange(most + 1))
-
-    def _forward(self, expected: Expected, message: bytes) -> bytes:
-        passed_on = bytearray(message[:REQUEST_BYTES])
-        if message[4:8] in LISTINGS and len(message) >= 80:
-            size = struct.unpack_from("<I", message, 56)[0]
-            struct.pack_into("<I", passed_on, 56, min(size, LISTING_BYTES))
-        expected.forwarded[bytes(passed_on)] += 1
-        return message
 
     def _size(self) -> int:
         return self._random.choice(
@@ -273,11 +243,9 @@ class Requests:
             return self._forward(expected, message)
         root = node & ~ids.WITHIN
         name = next(known for known in self._names if known.inode == root)
-        size = name.content.size
-        entry = self.loop.entry.copy()
         inode = root + int(body.partition(b".")[0]) + 1
-        entry[fuse.ENTRY_NODEID] = entry[fuse.ENTRY_INO] = inode
-        entry[fuse.ENTRY_SIZE], entry[fuse.ENTRY_BLOCKS] = size, -(-size // 512)
+        entry = np.concatenate([self.loop.entry[:5], self.attributes(inode, name.content.size)])
+        entry[fuse.ENTRY_NODEID] = inode
         expected.replies[unique] = data_of(entry.tobytes())
         self.answered["LOOKUP"] += 1
         return message
@@ -298,30 +266,11 @@ class Requests:
                 return node & ids.WITHIN == within and body == text.encode() + b"\0"
         return False
 
-    def _getxattr(self, expected: Expected) -> bytes:
-        r = self._random
-        name = r.choice(
-            (b"user.dgenfs.key", b"user.", b"security.selinux", b"system.posix_acl_access", b"user")
-        )
-        body = r.getrandbits(64).to_bytes(8, "little") + name + b"\0"
-        if r.random() < 0.2:
-            body = body[: r.randrange(len(body))]
-        unique = self._unique(expected)
-        message = self._message(Opcode.GETXATTR, unique, r.getrandbits(64), body)
-        if len(body) <= 8 or body[8:13] == b"user.":
-            return self._forward(expected, message)
-        if len(body) < 13:
-            # Of a name so short that it has no end, bytes behind it may be looked at.
-            expected.either[unique] = message
-            self.unsure += 1
-            return message
-        expected.replies[unique] = error_of(errno.ENODATA)
-        self.answered["GETXATTR"] += 1
-        return message
-
     def _release(self, expected: Expected) -> bytes:
         r = self._random
         fh = r.getrandbits(64) >> r.choice((0, 1, 30))
+        if len(self._files) > OPEN_FILES // 4 and r.random() < 0.7:
+            fh = self._files.pop(r.randrange(len(self._files)))[0]
         body = (struct.pack("<Q", fh) + r.randbytes(16))[: r.choice((24, 24, 24, 8, 7, 0))]
         unique = self._unique(expected)
         message = self._message(Opcode.RELEASE, unique, r.getrandbits(64), body)
@@ -354,12 +303,15 @@ class Requests:
             Opcode.OPEN,
             Opcode.READ,
             Opcode.RELEASE,
+            Opcode.GETATTR,
             Opcode.GETXATTR,
+            Opcode.LISTXATTR,
+            Opcode.IOCTL,
             Opcode.FLUSH,
             Opcode.INTERRUPT,
         )
         if opcode in own:
-            opcode = 3
+            opcode = Opcode.SETATTR
         length = r.choice((0, 8, 64, r.randrange(300), r.randrange(5000)))
         if r.random() < 0.01:
             length = r.choice((REQUEST_BYTES - 40, REQUEST_BYTES - 39, 100_000))

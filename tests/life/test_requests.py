@@ -8,7 +8,7 @@ from mounting import environment_of
 from processes import run
 
 from dgenfs.kernels.counters import BUSY_WITH, REFUSED
-from dgenfs.kernels.fuse import Opcode
+from dgenfs.kernels.fuse import NOTIFY_INVAL_INODE, NOTIFY_STORE, Opcode
 from dgenfs.mount.inodes import ROOT, Inodes
 from life.fuzz_loop import Loop
 from life.fuzz_messages import Requests
@@ -24,6 +24,9 @@ def fuzz(count: int, seed: int, *variables: str) -> None:
     options = (f"--count={count}", f"--seed={seed}")
     done = run("env", path, *variables, *command, *options, seconds=60 + count / 1000)
     assert done.out.startswith(f"{count} requests".encode()), done
+    assert all(
+        f"notice {code} ".encode() in done.out for code in (NOTIFY_STORE, NOTIFY_INVAL_INODE)
+    )
 
 
 def test_random_requests() -> None:

@@ -24,12 +24,13 @@ MIB = 1 << 20
 
 # Data plane, cache, kernel's page cache.
 MOUNTS = [
+    ("compiled", None, "auto"),
     ("compiled", None, "direct"),
     ("compiled", "0", "cached"),
     ("compiled", "4M", "direct"),
     ("compiled", "4M", "cached"),
     ("compiled", "64M", "direct"),
-    ("pyfuse3", "0", "direct"),
+    ("pyfuse3", "0", "auto"),
     ("pyfuse3", "4M", "direct"),
     ("pyfuse3", "64M", "cached"),
 ]

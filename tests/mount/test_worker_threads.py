@@ -14,6 +14,7 @@ from processes import eventually
 from dgenfs.kernels.counters import BUSY_WITH, REQUESTS
 from dgenfs.kernels.fuse import ENTRY_WORDS, Opcode
 from dgenfs.kernels.ids import CONTROL
+from dgenfs.kernels.opening import new_opening
 from dgenfs.machine.topology import Node, Topology
 from dgenfs.mount.rows import Rows
 from dgenfs.mount.workers import KICK, MEMORY, Workers, check_cache
@@ -43,9 +44,10 @@ def started(sockets: list[socket.socket], threads: int) -> Workers:
     _, device, control, _ = sockets
     for end in (device, control):
         end.setblocking(True)
-    workers = Workers(Rows(), Topology((Node(0, (0,), 0),)), threads, 0)
+    machine = Topology((Node(0, (0,), 0),))
+    workers = Workers(Rows(), new_opening(0, 0, 0), machine, threads, 0)
     entry = np.zeros(ENTRY_WORDS, np.uint64)
-    workers.connect(device.fileno(), control.fileno(), 0, entry, lambda: None)
+    workers.connect(device.fileno(), control.fileno(), entry, lambda: None)
     return workers
 
 

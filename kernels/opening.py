@@ -1,0 +1,249 @@
+"""Opening and closing data files, and what the kernel keeps of them meanwhile.
+
+A large file is read straight into the client's memory, a smaller one through the kernel's page
+cache, where a read ends with the file and touches no more of the client's buffer than it fills. A
+small one is written there before its OPEN is answered, so that no READ asks for it, and what was
+kept of a file is dropped when its last handle is closed: it costs less to generate than to keep.
+
+To store and to drop wait for pages that are being read, and a READ waits for a worker: workers that
+all waited would wait for ever. So both are done only while no handle is open on the file, and
+another OPEN of it is answered after them. Handles are counted in slots, which files share by
+chance: then a file is read by READs, and dropped with the other one or when memory is short.
+
+Sources: Linux fs/fuse/dev.c, fuse_notify_store and fuse_notify_inval_inode. Called by serve.
+"""
+
+import mmap
+import os
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from dgenfs.kernels import libc
+from dgenfs.kernels.counters import OPENED, RELEASED, STORED
+from dgenfs.kernels.fill import file_offset, fill
+from dgenfs.kernels.fuse import (
+    FOPEN_DIRECT_IO,
+    FOPEN_KEEP_CACHE,
+    FOPEN_NOFLUSH,
+    IN_NODEID,
+    NOTIFY_INVAL_INODE,
+    NOTIFY_LENGTH,
+    NOTIFY_NODEID,
+    NOTIFY_OFFSET,
+    NOTIFY_OUT,
+    NOTIFY_STORE,
+    OPEN_FLAGS,
+    OPEN_OUT,
+    OPEN_OUT_FH,
+    OPEN_OUT_FLAGS,
+    OPEN_REQUEST,
+    OUT_HEADER,
+    OUT_LENGTH_AND_ERROR,
+    OUT_UNIQUE,
+    RELEASE_FH,
+)
+from dgenfs.kernels.jit import inlined, kernel
+from dgenfs.kernels.lookups import HINTS_TYPE, TABLE, find_row, handle_of, open_by
+from dgenfs.kernels.row import SIZE, WORD
+from dgenfs.kernels.scratch import DATA, SCRATCH, address_of, reply, reply_data
+
+# Words of ``limits``: bytes of the largest file that is
+CACHED = 0  # read through the page cache
+STORED_UP_TO = 1  # written there when it is opened
+DROPPED = 2  # dropped from there when it is closed
+# A file that ends within a page is only stored where the kernel clears the rest of the page, or who
+# maps it would see what was in that memory before: Linux 6.11 and later, CVE-2024-44947.
+STORES_TAILS = 3
+LIMITS = 4
+
+SLOTS = 1 << 12
+SLOT_WORDS = 8  # a cache line; pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64, is first
+HANDLES = 6  # open on the slot's files
+
+WRITES = os.O_ACCMODE | os.O_TRUNC
+PAGE = mmap.PAGESIZE
+
+NOTICE = DATA - (OUT_HEADER + NOTIFY_OUT) // WORD  # of the scratch; what is stored follows
+_NOTICE_OUT = NOTICE + OUT_HEADER // WORD
+
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+
+
+class Opening(NamedTuple):
+    """How files are opened, and which are.
+
+    Attributes:
+        limits: uint64[LIMITS].
+        slots: uint64[SLOTS, SLOT_WORDS].
+    """
+
+    limits: NDArray[np.uint64]
+    slots: NDArray[np.uint64]
+
+
+OPENING = types.NamedTuple((types.uint64[::1], types.uint64[:, ::1]), Opening)
+
+
+def new_opening(cached: int, stored: int, dropped: int) -> Opening:
+    """Return how files are opened while none is; ``limits[STORES_TAILS]`` is the caller's to set.
+
+    Args:
+        cached: bytes of the largest file that is read through the page cache.
+        stored: the same, of one that is written there when it is opened; at most ``dropped``.
+        dropped: the same, of one that is dropped from there when it is closed.
+    """
+    limits = np.array([cached, stored, dropped, 0], np.uint64)
+    return Opening(limits, np.zeros((SLOTS, SLOT_WORDS), np.uint64))  # PTHREAD_MUTEX_INITIALIZER
+
+
+@inlined
+def slot_of(slots, fh):
+    """Return the slot (uint64[SLOT_WORDS]) of a handle's file."""
+    return slots[(fh ^ (fh >> np.uint64(30))) % np.uint64(SLOTS)]
+
+
+@inlined
+def open_flags(size, limits):
+    """Return the FOPEN_* (uint64) of a file of ``size`` (uint64) bytes.
+
+    Pages are kept until they are dropped: contents never change. Without FLUSH, close(2) asks
+    nobody.
+    """
+    flags = np.uint64(FOPEN_KEEP_CACHE | FOPEN_NOFLUSH)
+    return flags | np.uint64(FOPEN_DIRECT_IO) if size > limits[CACHED] else flags
+
+
+@inlined
+def is_stored(size, flags, limits):
+    """Return whether a file of ``size`` (uint64) bytes opened with ``flags`` (uint64) is stored."""
+    whole = size % np.uint64(PAGE) == _ZERO or limits[STORES_TAILS] != _ZERO
+    return whole and size <= limits[STORED_UP_TO] and flags & np.uint64(os.O_DIRECT) == _ZERO
+
+
+@inlined
+def notify(fuse, code, inode, length, stored, scratch):
+    """Write a notification about a whole file to the kernel, which may refuse it.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        code: uint64, NOTIFY_*.
+        inode: uint64, of the file.
+        length: uint64, what the notification says of it.
+        stored: uint64, bytes of the scratch's data that belong to it.
+        scratch: Scratch.
+    """
+    words = scratch.words
+    size = np.uint64(OUT_HEADER + NOTIFY_OUT) + stored
+    words[NOTICE + OUT_LENGTH_AND_ERROR] = size | code << np.uint64(32)
+    words[NOTICE + OUT_UNIQUE] = _ZERO
+    words[_NOTICE_OUT + NOTIFY_NODEID] = inode
+    words[_NOTICE_OUT + NOTIFY_OFFSET] = _ZERO
+    words[_NOTICE_OUT + NOTIFY_LENGTH] = length
+    return libc.write(fuse, address_of(scratch, NOTICE), size) >= 0
+
+
+@inlined
+def store(fuse, row, file, inode, scratch, counters):
+    """Write a file's bytes into the kernel's page cache."""
+    start = WORD * DATA
+    fill(scratch.data[start : start + np.int64(row[SIZE])], file_offset(row, file, _ZERO), row)
+    if notify(fuse, np.uint64(NOTIFY_STORE), inode, row[SIZE], row[SIZE], scratch):
+        counters[STORED] += row[SIZE]
+
+
+@kernel(types.uint64(OPENING, types.uint64, types.uint64, types.int64))
+def count_handles(opening, fh, size, more):
+    """Count handles on a file that were opened or closed.
+
+    Args:
+        opening: Opening.
+        fh: uint64, one of them.
+        size: uint64, bytes of the file.
+        more: int64, how many; negative of closed ones.
+
+    Returns:
+        uint64, handles that are open on the slot's files, 0 where they are not counted.
+    """
+    if size > opening.limits[DROPPED]:
+        return _ZERO
+    slot = slot_of(opening.slots, fh)
+    libc.mutex_lock(slot.ctypes.data)
+    slot[HANDLES] += np.uint64(more)
+    handles = slot[HANDLES]
+    libc.mutex_unlock(slot.ctypes.data)
+    return handles
+
+
+@kernel(
+    types.boolean(types.int32, OPENING, HINTS_TYPE, TABLE, SCRATCH, types.uint64[::1], types.int64)
+)
+def open_file(fuse, opening, hints, table, scratch, counters, received):
+    """Answer the OPEN in the scratch if it is one of a data file for reading.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        opening: Opening.
+        hints: uint32[HINTS].
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        scratch: Scratch.
+        counters: uint64[COUNTERS].
+        received: int64, bytes of the request.
+
+    Returns:
+        boolean, whether it was answered; else it is the control plane's.
+    """
+    words = scratch.words
+    flags = words[OPEN_FLAGS]
+    if received < OPEN_REQUEST or flags & np.uint64(WRITES) != _ZERO:
+        return False
+    inode = words[IN_NODEID]
+    number, file = find_row(hints, table, inode)
+    if number < 0:
+        return False
+    row = table[number]
+    size = row[SIZE]
+    fh = handle_of(table, number, file)
+    if size <= opening.limits[DROPPED]:
+        slot = slot_of(opening.slots, fh)
+        libc.mutex_lock(slot.ctypes.data)
+        if slot[HANDLES] == _ZERO and is_stored(size, flags, opening.limits):
+            store(fuse, row, file, inode, scratch, counters)
+        slot[HANDLES] += _ONE
+        libc.mutex_unlock(slot.ctypes.data)
+    words[DATA + OPEN_OUT_FH] = fh
+    words[DATA + OPEN_OUT_FLAGS] = open_flags(size, opening.limits)
+    if reply_data(fuse, scratch, OPEN_OUT):
+        counters[OPENED] += _ONE
+    else:
+        count_handles(opening, fh, size, -1)  # the client was killed meanwhile
+    return True
+
+
+@kernel(types.void(types.int32, OPENING, TABLE, SCRATCH, types.uint64[::1]))
+def close_file(fuse, opening, table, scratch, counters):
+    """Answer the RELEASE in the scratch, of a data file.
+
+    Args:
+        fuse: int32, descriptor of /dev/fuse.
+        opening: Opening.
+        table: uint64[2^ROW_BITS, TABLE_COLUMNS].
+        scratch: Scratch.
+        counters: uint64[COUNTERS].
+    """
+    reply(fuse, scratch, 0, 0, 0)
+    counters[RELEASED] += _ONE
+    fh = scratch.words[RELEASE_FH]
+    number, _ = open_by(table, fh)
+    if number < 0 or table[number, SIZE] > opening.limits[DROPPED]:
+        return
+    slot = slot_of(opening.slots, fh)
+    libc.mutex_lock(slot.ctypes.data)
+    slot[HANDLES] -= _ONE
+    if slot[HANDLES] == _ZERO:
+        inode = scratch.words[IN_NODEID]
+        notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, _ZERO, scratch)
+    libc.mutex_unlock(slot.ctypes.data)

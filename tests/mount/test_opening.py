@@ -1,0 +1,200 @@
+"""How data files are opened: by their size past the page cache, through it, or stored in it."""
+
+import ctypes
+import json
+import mmap
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import oracle
+import pytest
+from control_files import read_once, write
+from mounting import Mount, mounted
+from processes import eventually
+from reading import CLIENTS, opened
+
+from dgenfs.mount.opening import CACHED, STORED
+
+PAGE = mmap.PAGESIZE
+SIZES = [0, 1, PAGE - 1, PAGE, PAGE + 1, 70_001]
+SIZES += [limit + i for limit in (STORED, CACHED) for i in (-1, 0, 1)]
+MODES = ["auto", "direct", "cached"]
+
+
+@pytest.fixture(scope="module", params=MODES)
+def mount(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mount]:
+    with mounted(tmp_path_factory.mktemp("opening"), "--io", request.param, limit=200) as mount:
+        yield mount
+
+
+@pytest.fixture(scope="module")
+def auto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mount]:
+    with mounted(tmp_path_factory.mktemp("opening"), limit=200) as mount:
+        yield mount
+
+
+def wanted(name: str, file: int = 0) -> bytes:
+    content = oracle.parse(name)
+    return oracle.read(content, file, 0, content.size)
+
+
+def settled(mount: Mount) -> dict[str, Any]:
+    """Statistics once all files are released, without a look at the attributes of .stats."""
+    found: dict[str, Any] = {}
+
+    def is_settled() -> bool:
+        found.update(json.loads(read_once(mount.path / ".stats")))
+        return bool(found["open_handles"] == 0)
+
+    eventually(is_settled)
+    return found
+
+
+def asked(mount: Mount, path: Path, flags: int = 0) -> dict[str, int]:
+    """Open a file, look at it, read it and close it; what the kernel asked for."""
+    before = settled(mount)
+    with opened(path, flags) as fd:
+        size = os.fstat(fd).st_size
+        assert os.preadv(fd, [mmap.mmap(-1, size + PAGE)], 0) == size
+    after = settled(mount)
+    found = {
+        name: after["requests"].get(name, 0) - before["requests"].get(name, 0)
+        for name in ("LOOKUP", "GETATTR")
+    }
+    # Not .stats, whose reads are among the requests too.
+    reads = [sum(stats["read_latency_us"].values()) for stats in (before, after)]
+    return {**found, "READ": reads[1] - reads[0]}
+
+
+def resident(fd: int, size: int) -> int:
+    """Pages of an open file in the kernel's page cache (mincore(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    flags = ctypes.create_string_buffer(-(-size // PAGE))
+    # Private and writable, as ctypes takes the address of nothing else; nothing is touched.
+    with mmap.mmap(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as area:
+        place = ctypes.c_char.from_buffer(area)
+        assert libc.mincore(ctypes.addressof(place), size, flags) == 0
+        del place
+    return sum(flag & 1 for flag in flags.raw)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bytes_on_both_sides_of_each_limit(mount: Mount, size: int) -> None:
+    for name, file in ((f"{size}B_d2_c1.5", 0), (f"3x{size}B_d2_c2_s7", 2)):
+        content = wanted(name, file)
+        path = mount.path / name / f"{file:06}.bin" if "x" in name else mount.path / name
+        assert path.stat().st_size == size
+        for read in CLIENTS:
+            for offset, length in ((0, size + 100), (size // 2, 5000), (max(0, size - 9), 9)):
+                assert read(path, offset, length) == content[offset : offset + length], read
+        done = subprocess.run(["cat", path], capture_output=True, check=True, timeout=20)
+        assert done.stdout == content
+
+
+def test_what_is_asked_for(auto: Mount) -> None:
+    tree = auto.path / "50x64K_s1"
+    list(tree.iterdir())
+    assert asked(auto, tree / "000001.bin") == {"LOOKUP": 0, "GETATTR": 0, "READ": 0}
+    # Around the page cache it is read like any other.
+    direct = {"LOOKUP": 0, "GETATTR": 0, "READ": 1}
+    assert asked(auto, tree / "000002.bin", os.O_DIRECT) == direct
+    # Its attributes went with what was kept of it, and come back with one request.
+    assert asked(auto, tree / "000001.bin") == {"LOOKUP": 0, "GETATTR": 1, "READ": 0}
+    for size in (STORED + 1, CACHED + 1):
+        assert asked(auto, auto.path / f"{size}B")["READ"] > 0
+    stored = auto.stats()["stored_bytes"]
+    with opened(tree / "000003.bin"):
+        assert auto.stats()["stored_bytes"] - stored == 64 << 10
+
+
+def test_nothing_is_kept_of_a_closed_file(mount: Mount, request: pytest.FixtureRequest) -> None:
+    mode = request.node.callspec.params["mount"]
+    for size in (1, 5000, 100_000, CACHED - 1, CACHED, CACHED + 1):
+        path = mount.path / f"{size}B_s5"
+        with opened(path) as fd:
+            os.pread(fd, size, 0)
+            kept = mode == "cached" or (mode == "auto" and size <= CACHED)
+            assert resident(fd, size) == (-(-size // PAGE) if kept else 0), size
+        mount.settled()
+        with opened(path, os.O_DIRECT) as fd:
+            assert (resident(fd, size) > 0) == (mode == "cached"), size
+
+
+def test_a_file_that_others_have_open_is_not_dropped(auto: Mount) -> None:
+    name = "100K_s6"
+    content = wanted(name)
+    with opened(auto.path / name) as first, mmap.mmap(first, 0, prot=mmap.PROT_READ) as area:
+        for _ in range(5):
+            with opened(auto.path / name) as second:
+                assert os.pread(second, 200_000, 0) == content
+            assert resident(first, len(content)) == 25
+            assert area[:] == content
+    os.posix_fadvise(third := os.open(auto.path / name, os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)
+    assert os.pread(third, 200_000, 0) == content
+    os.close(third)
+
+
+def test_the_end_of_a_page_is_clear(auto: Mount) -> None:
+    """What is mapped behind the end of a file that was stored is not another's memory."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    for seed in range(100):
+        name = f"5000B_s{seed}"
+        with opened(auto.path / name) as fd:
+            place = libc.mmap(None, 2 * PAGE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+            assert ctypes.string_at(place, 2 * PAGE) == wanted(name) + bytes(2 * PAGE - 5000)
+            assert libc.munmap(place, 2 * PAGE) == 0
+
+
+READER = """
+import os, random, sys, time
+tree, seed, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+chosen = random.Random(seed)
+wanted = {}
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    file = chosen.randrange(4)
+    fd = os.open(f"{tree}/{file:06}.bin", os.O_RDONLY | chosen.choice((0, 0, os.O_DIRECT)))
+    at = chosen.choice((0, 0, 5000))
+    data = os.pread(fd, 100_000, at)
+    assert wanted.setdefault((file, at), data) == data and len(data) == 70_001 - at
+    if chosen.random() < 0.3:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_the_same_files_opened_and_closed_by_many(tmp_path: Path, workers: int) -> None:
+    """To store and to drop waits for pages, and reads for workers: nothing must wait for ever."""
+    name = "4x70001B_d2_c1.5"
+    with mounted(tmp_path, f"--workers-per-node={workers}", limit=40) as mount:
+        tree = mount.path / name
+        command = [sys.executable, "-c", READER, str(tree)]
+        readers = [subprocess.Popen([*command, str(seed), "3"]) for seed in range(6)]
+        doomed = [subprocess.Popen([*command, str(seed), "60"]) for seed in range(4)]
+        for turn in range(10):
+            time.sleep(0.2)
+            write(mount.path / ".topology", f'{{"workers_per_node": {1 + turn % 4}}}'.encode())
+            if turn < len(doomed):
+                doomed[turn].kill()
+        assert [reader.wait(20) for reader in readers] == [0] * len(readers)
+        for reader in doomed:
+            reader.wait(20)
+        for file in range(4):
+            assert (tree / f"{file:06}.bin").read_bytes() == wanted(name, file)
+        eventually(lambda: mount.stats()["open_handles"] == 0)
+        # Every handle was counted off: what is opened first is stored again.
+        before = mount.stats()["stored_bytes"]
+        with opened(tree / "000000.bin"):
+            assert mount.stats()["stored_bytes"] - before == 70_001
