@@ -44,7 +44,9 @@ TAG = NAME_ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of be
 TABLE_COLUMNS = NAME_ROW_WORDS + 2  # two cache lines
 
 LEAST_BLOCK = 4096  # bytes; powers of two
-MOST_BLOCK = 128 << 10
+MOST_BLOCK = 128 << 10  # of files that are read through the page cache by default
+LARGE = 1 << 20  # bytes; files that are larger have LARGE_BLOCK
+LARGE_BLOCK = 512 << 10
 
 HINTS_TYPE = types.uint32[::1]
 TABLE = types.uint64[:, ::1]
@@ -63,9 +65,12 @@ def hint(root):
 def block_size(size):
     """Return st_blksize (uint64) of a data file of ``size`` (uint64) bytes.
 
-    Buffered readers take buffers of it: for a small file no larger than it needs, for a large one
-    so large that reads in order are fast, and no larger, as a read at random fills it too.
+    Buffered readers take a buffer of it: no larger than a small file needs, as a new buffer costs
+    more than the file. For a large one cp and cat read in order and are faster the more they ask
+    for; who reads a little at random in a buffered file asks for as much each time.
     """
+    if size > np.uint64(LARGE):
+        return np.uint64(LARGE_BLOCK)
     block = np.uint64(LEAST_BLOCK)
     while block < size and block < np.uint64(MOST_BLOCK):
         block += block

@@ -8,10 +8,11 @@ such as tar, up to three times as fast with it.
 """
 
 from dgenfs.content.layout import MAX_SIZE
+from dgenfs.kernels.lookups import LARGE
 from dgenfs.kernels.opening import STORES_TAILS, Opening, new_opening
 from dgenfs.mount.io_mode import Io
 
-CACHED = 1 << 20  # bytes
+CACHED = LARGE  # bytes
 STORED = 128 << 10  # bytes; who reads less than the whole file waits for no more than this
 CLEARS_TAILS = 41  # minor version of the protocol: Linux 6.12
 

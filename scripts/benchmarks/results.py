@@ -88,7 +88,7 @@ def median(timing: Timing) -> str:
     """Return the speed of a case that moves bytes, the time of one that does not."""
     if timing.case.size:
         return f"{timing.speed:.2f} GB/s"
-    if timing.median >= 1:
+    if timing.median >= 0.1:
         return f"{timing.median:.2f} s"
     return f"{timing.median * 1e6:.2f} µs"
 

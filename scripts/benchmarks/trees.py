@@ -1,4 +1,4 @@
-"""Directories of many files: opened, read and closed one after the other, and listed."""
+"""Directories of many files: opened and read one after the other, listed, and copied."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import mounts
+from benchmarks import copies, mounts
 from benchmarks.clients import random_reads
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Suite, Target, Timings
@@ -30,10 +30,11 @@ TURN = 0.2  # seconds
 
 @contextmanager
 def trees() -> Iterator[Suite]:
-    """Directories of many files, against reads of a file that is open."""
+    """Directories of many files, against reads of a file that is open and against local copies."""
     with (
         mounts.dgenfs(FILE, TREE, LARGE) as mount,
         random_reads(mount.path / FILE, 1 << 40) as read,
+        copies.copies(mount.path) as copied,
     ):
         folder = mount.path
         before = mount.rss()
@@ -45,6 +46,7 @@ def trees() -> Iterator[Suite]:
             Case(LISTED, repeated(_files(folder / TREE, 0), TURN)),
             Case(UNLISTED, repeated(_files(folder / TREE, FILES), TURN)),
             Case(LIST, _listing(folder / LARGE)),
+            *copied,
         ]
 
         def targets(timings: Timings) -> Iterator[Target]:
@@ -54,8 +56,9 @@ def trees() -> Iterator[Suite]:
             yield Target(f"{LIST}: {LISTED_SECONDS} s / time", 15 / timings[LIST].median, 1)
             grown = max(1, mount.rss() - before)
             yield Target("all of it: 50 MB / what the daemon grew", GROWTH / grown, 1)
+            yield from copies.targets(timings)
 
-        yield Suite("trees", 15, cases, targets)
+        yield Suite("trees", 7, cases, targets)
 
 
 def _files(tree: Path, first: int) -> Callable[[], object]:

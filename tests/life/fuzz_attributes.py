@@ -83,8 +83,9 @@ class AttributeRequests:
         """Struct fuse_attr of a data file."""
         words = self.loop.entry[5:].copy()
         words[:3] = inode, size, -(-size // 512)
-        # Powers of two that hold the file, up to 128 KiB.
-        words[10] |= np.uint64(next(1 << i for i in range(12, 18) if i == 17 or 1 << i >= size))
+        # Powers of two that hold the file, up to 128 KiB; 512 KiB of large ones.
+        block = next(1 << i for i in range(12, 18) if i == 17 or 1 << i >= size)
+        words[10] |= np.uint64(1 << 19 if size > 1 << 20 else block)
         return words
 
     def _inode(self) -> tuple[int, Name | None]:

@@ -86,8 +86,9 @@ def test_files(mount: Mount) -> None:
         assert found.st_nlink == 1
         assert found.st_size == size
         assert found.st_blocks == -(-size // 512)
-        # Powers of two that hold the file, up to 128 KiB.
-        assert found.st_blksize == next(1 << i for i in range(12, 18) if i == 17 or 1 << i >= size)
+        # Powers of two that hold the file, up to 128 KiB; 512 KiB of large ones.
+        block = next(1 << i for i in range(12, 18) if i == 17 or 1 << i >= size)
+        assert found.st_blksize == (1 << 19 if size > 1 << 20 else block)
 
 
 @given(name=strategies.names(sidecars=False))
