@@ -16,14 +16,22 @@ def as_root(*command: str) -> str:
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A new folder that holds no more than ``size``, such as 64k."""
+def file_system(kind: str, folder: Path, options: str = "") -> Iterator[Path]:
+    """A new folder on a file system of its own, such as tmpfs, that everybody may write to."""
     folder.mkdir()
-    as_root("mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "none", str(folder))
+    mode = f"mode=1777,{options}".rstrip(",")
+    as_root("mount", "-t", kind, "-o", mode, "none", str(folder))
     try:
         yield folder
     finally:
         as_root("umount", "-l", str(folder))
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A new folder that holds no more than ``size``, such as 64k."""
+    with file_system("tmpfs", folder, f"size={size}") as disk:
+        yield disk
 
 
 @contextmanager
