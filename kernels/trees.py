@@ -118,6 +118,9 @@ def make(folder, path, data):
         int64, errno of what failed, 0 for nothing.
     """
     descriptor = libc.openat(folder, path.ctypes.data, _TO_MAKE, _NEW_MODE)
+    # As a file system in user space or of a network answers when the process is stopped meanwhile.
+    while descriptor < 0 and libc.errno() == EINTR:
+        descriptor = libc.openat(folder, path.ctypes.data, _TO_MAKE, _NEW_MODE)
     if descriptor < 0:
         return np.int64(libc.errno())
     error = np.int64(0)

@@ -6,6 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What runs a command that may read no more than modes let their owner, as root may.
+_RIGHTS = "-dac_override,-dac_read_search"
+BY_THE_MODE = (
+    ("setpriv", f"--inh-caps={_RIGHTS}", f"--bounding-set={_RIGHTS}") if os.geteuid() == 0 else ()
+)
+
 
 def as_root(*command: str) -> str:
     """Run a command as root and return its standard output."""
@@ -16,14 +22,22 @@ def as_root(*command: str) -> str:
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A new folder that holds no more than ``size``, such as 64k."""
+def file_system(kind: str, folder: Path, options: str = "") -> Iterator[Path]:
+    """A new folder on a file system of its own, such as tmpfs, that everybody may write to."""
     folder.mkdir()
-    as_root("mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "none", str(folder))
+    mode = f"mode=1777,{options}".rstrip(",")
+    as_root("mount", "-t", kind, "-o", mode, "none", str(folder))
     try:
         yield folder
     finally:
         as_root("umount", "-l", str(folder))
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A new folder that holds no more than ``size``, such as 64k."""
+    with file_system("tmpfs", folder, f"size={size}") as disk:
+        yield disk
 
 
 @contextmanager

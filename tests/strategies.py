@@ -91,6 +91,25 @@ def hostile_names(draw: st.DrawFn) -> str:
 
 
 @st.composite
+def names_like(draw: st.DrawFn, right: bytes) -> bytes:
+    """What a directory may hold instead of a file's name, or that name, or another file's."""
+    nothing_else = st.binary(max_size=20).map(lambda some: some.replace(b"\0", b""))
+    at = draw(st.integers(0, len(right)))
+    cut = draw(st.integers(0, 2))
+    digit = draw(st.sampled_from([bytes([digit]) for digit in b"0123456789/:"]))
+    changed = [
+        right,
+        right[:at] + digit + right[at + 1 :],
+        right[:at] + draw(nothing_else) + right[at + cut :],
+        right[:at] + right[at + cut :],
+        right.swapcase(),
+        b"0" + right,
+        right + b".",
+    ]
+    return draw(st.sampled_from(changed) | nothing_else)
+
+
+@st.composite
 def ranges(draw: st.DrawFn, size: int, unit: int, most: int = 1 << 16) -> tuple[int, int]:
     """An offset and a length, near the ends of sectors, units, blocks and the file more often."""
     step = draw(st.sampled_from([1, 8, 512, unit, 4 << 20]))
