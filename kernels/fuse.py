@@ -43,6 +43,7 @@ class Opcode(IntEnum):
     CREATE = 35
     INTERRUPT = 36
     IOCTL = 39
+    BATCH_FORGET = 42
     READDIRPLUS = 44
 
 
@@ -57,6 +58,8 @@ READ_FH = RELEASE_FH = 5
 READ_OFFSET = 6
 READ_SIZE = 7  # the lower half; READDIR's is the same
 READ_REQUEST = 80  # bytes
+BATCH_FORGET_COUNT = 5  # the lower half; then an inode and its references each
+BATCH_FORGET_FIRST = 6
 OPEN_FLAGS = 5  # the lower half
 OPEN_REQUEST = 48  # bytes up to what is read of it
 RELEASE_REQUEST = 48  # bytes up to what is read of it

@@ -17,6 +17,8 @@ from dgenfs.kernels.fuse import (
     ATTR_OUT_WORDS,
     ATTR_SIZE,
     ATTR_WORDS,
+    BATCH_FORGET_COUNT,
+    BATCH_FORGET_FIRST,
     ENTRY_ATTR,
     ENTRY_ATTR_VALID,
     ENTRY_NODEID,
@@ -114,6 +116,32 @@ def find_row(hints, table, inode):
     if table[row, INODE] == root and root != _ZERO and file < table[row, FILES]:
         return row, file
     return np.int64(-1), file
+
+
+@inlined
+def is_within_a_tree(inode):
+    """Return whether ``inode`` (uint64) is that of a tree's file or directory."""
+    within = inode & np.uint64(WITHIN)
+    return inode < np.uint64(PLAIN) and within != _ZERO and within != inode
+
+
+@inlined
+def forgotten_within_trees(words, received):
+    """Return how many inodes (int64) a BATCH_FORGET is of, 0 if not all are within trees.
+
+    Of those nothing is kept, so nothing is to be forgotten.
+
+    Args:
+        words: uint64[::1], the request.
+        received: int64, its bytes.
+    """
+    count = np.int64(words[BATCH_FORGET_COUNT] & np.uint64(0xFFFFFFFF))
+    if received != WORD * (BATCH_FORGET_FIRST + 2 * count):
+        return np.int64(0)
+    for i in range(count):
+        if not is_within_a_tree(words[BATCH_FORGET_FIRST + 2 * i]):
+            return np.int64(0)
+    return count
 
 
 @kernel(types.uint64(TABLE, types.int64, types.uint64))

@@ -45,7 +45,9 @@ from dgenfs.kernels.lookups import (
     HINTS_TYPE,
     TABLE,
     find_row,
+    forgotten_within_trees,
     get_attributes,
+    is_within_a_tree,
     look_up,
     open_by,
 )
@@ -70,7 +72,9 @@ ENOSYS = errno.ENOSYS
 ENODATA = errno.ENODATA
 ENOTTY = errno.ENOTTY
 
+BATCH_FORGET = np.uint64(Opcode.BATCH_FORGET)
 FLUSH = np.uint64(Opcode.FLUSH)
+FORGET = np.uint64(Opcode.FORGET)
 GETATTR = np.uint64(Opcode.GETATTR)
 GETXATTR = np.uint64(Opcode.GETXATTR)
 INTERRUPT = np.uint64(Opcode.INTERRUPT)
@@ -220,6 +224,12 @@ def answer(fuse, opening, entry, hints, table, cache, scratch, counters, receive
             close_file(fuse, opening, table, scratch, counters)
     elif opcode == LOOKUP:
         answered = look_up(fuse, entry, hints, table, scratch, received)
+    elif opcode == FORGET:
+        answered = is_within_a_tree(scratch.words[IN_NODEID])
+    elif opcode == BATCH_FORGET:
+        count = forgotten_within_trees(scratch.words, received)
+        counters[REQUESTS + np.int64(FORGET)] += np.uint64(count)
+        return count != 0
     elif opcode == GETATTR:
         answered = get_attributes(fuse, entry, hints, table, scratch)
     elif opcode == GETXATTR:

@@ -1,33 +1,49 @@
-"""Verification of a file in memory-backed storage, and a plain read of it."""
+"""Verification of files in memory-backed storage and of a tree on a disk, and plain reads of them."""
 
+import itertools
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import memory
+from benchmarks.commands import DGENFS, TAR, timed
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Suite, Target, Timings
 from dgenfs import Spec
-from dgenfs.api.publishing import write_file
+from dgenfs.api.publishing import write_file, write_tree
 from dgenfs.verifying.verifier import Verifier
 
 NAMES = ("4G_d1_c1", "4G_d4_c2")
 READ = 4 << 20  # bytes
+TREE = "30000x4K_d1_c1_f1000"
+VERIFY = "dgenfs verify, 30,000 files of 4 KiB on a disk, nothing cached"
+PLAIN = "tar of them, nothing cached"
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")  # takes root
+DISK = Path("/var/tmp")
 
 
 @contextmanager
 def verify() -> Iterator[Suite]:
-    """Verification of a 4 GiB file in memory, with a plain read as peer."""
+    """Verification of a 4 GiB file in memory and a tree on a disk, with plain reads as peers."""
     size = sum(Spec.parse(name).size for name in NAMES)
-    with memory.folder(size) as folder, Verifier() as verifier:
+    with ExitStack() as stack:
+        folder = stack.enter_context(memory.folder(size))
+        verifier = stack.enter_context(Verifier())
         cases = [case for name in NAMES for case in _cases(folder, name, verifier)]
+        if os.access(DROP_CACHES, os.W_OK):
+            disk = stack.enter_context(tempfile.TemporaryDirectory(dir=DISK))
+            cases += _with_nothing_cached(Path(disk))
         yield Suite("verify", 7, cases, _targets)
 
 
 def _targets(timings: Timings) -> Iterator[Target]:
     for name in NAMES:
         yield Target(f"verify {name}: GB/s", timings[f"verify {name}"].speed, 2)
+    if VERIFY in timings:
+        yield Target(f"{VERIFY}: {PLAIN} / time", timings[PLAIN].median / timings[VERIFY].median, 1)
 
 
 def _cases(folder: Path, name: str, verifier: Verifier) -> Iterator[Case]:
@@ -41,6 +57,19 @@ def _cases(folder: Path, name: str, verifier: Verifier) -> Iterator[Case]:
 
     yield Case(f"verify {name}", repeated(check), spec.size)
     yield Case(f"read {name}, one thread", repeated(lambda: _read(path)), spec.size)
+
+
+def _with_nothing_cached(disk: Path) -> Iterator[Case]:
+    tree = disk / TREE
+    write_tree(Spec.parse(TREE), tree, lambda _: None)
+
+    def drop_caches() -> None:
+        DROP_CACHES.write_text("3")
+        # dgenfs itself is not on the disk that is measured.
+        subprocess.run([DGENFS, "explain", "1K"], stdout=subprocess.DEVNULL, check=True)
+
+    yield Case(VERIFY, timed((DGENFS, "verify", str(tree)), disk, before=drop_caches))
+    yield Case(PLAIN, timed(TAR, disk, itertools.repeat(tree), drop_caches))
 
 
 def _read(path: Path) -> None:

@@ -132,6 +132,38 @@ class AttributeRequests:
         self.answered["IOCTL"] += 1
         return self._message(Opcode.IOCTL, unique, self._random.getrandbits(64), self._junk(50))
 
+    def _forgettable(self) -> tuple[int, bool]:
+        """An inode, and whether it is within a tree: nothing is kept of it, known or not."""
+        r = self._random
+        tree = r.randrange(1, 1 << 31) << ids.TREE_SHIFT
+        within = r.choice((1, ids.DIRECTORIES, ids.WITHIN, r.randrange(1, ids.WITHIN)))
+        if r.random() < 0.9:
+            return tree + within, True
+        plain = ids.PLAIN | r.getrandbits(62)
+        return r.choice((0, ROOT, 2, 9, tree, within, plain, plain | 1 << 63)), False
+
+    def _forget(self, expected: Expected) -> bytes:
+        inode, within = self._forgettable()
+        message = self._message(Opcode.FORGET, self._unique(expected), inode, self._junk(8))
+        if not within:
+            return self._forward(expected, message)
+        self.answered["FORGET"] += 1
+        return message
+
+    def _batch_forget(self, expected: Expected) -> bytes:
+        r = self._random
+        items = [self._forgettable() for _ in range(r.choice((0, 1, 2, 3, 9, 1000)))]
+        body = struct.pack("<II", len(items), r.getrandbits(32))
+        body += b"".join(struct.pack("<QQ", inode, r.getrandbits(64)) for inode, _ in items)
+        bad = r.random() < 0.2
+        if bad:
+            body = body[: r.randrange(len(body))] if r.random() < 0.5 else body + b"more"
+        message = self._message(Opcode.BATCH_FORGET, self._unique(expected), 0, body)
+        if bad or not items or not all(within for _, within in items):
+            return self._forward(expected, message)
+        self.answered["FORGET"] += len(items)
+        return message
+
     def _notice(self, message: bytes) -> None:
         """Check a notification: a file's bytes, or that it is to be dropped."""
         length, code, unique, node, offset, size = struct.unpack_from("<IiQQQQ", message)

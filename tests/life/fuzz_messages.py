@@ -39,6 +39,8 @@ class Requests(AttributeRequests):
             *[self._lookup] * 4,
             *[self._getxattr, self._getattr, self._listxattr] * 2,
             self._ioctl,
+            self._forget,
+            self._batch_forget,
             *[self._release] * 2,
             self._flush,
             self._interrupt,
@@ -307,6 +309,8 @@ class Requests(AttributeRequests):
             Opcode.GETXATTR,
             Opcode.LISTXATTR,
             Opcode.IOCTL,
+            Opcode.FORGET,
+            Opcode.BATCH_FORGET,
             Opcode.FLUSH,
             Opcode.INTERRUPT,
         )
