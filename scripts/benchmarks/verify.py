@@ -1,4 +1,4 @@
-"""Verification of files in memory-backed storage and of a tree on a disk, and plain reads of them."""
+"""Verification of files in memory-backed storage and a tree on a disk, and plain reads of them."""
 
 import itertools
 import os
