@@ -235,15 +235,14 @@ def close_file(fuse, opening, table, scratch, counters):
         counters: uint64[COUNTERS].
     """
     reply(fuse, scratch, 0, 0, 0)
-    counters[RELEASED] += _ONE
     fh = scratch.words[RELEASE_FH]
     number, _ = open_by(table, fh)
-    if number < 0 or table[number, SIZE] > opening.limits[DROPPED]:
-        return
-    slot = slot_of(opening.slots, fh)
-    libc.mutex_lock(slot.ctypes.data)
-    slot[HANDLES] -= _ONE
-    if slot[HANDLES] == _ZERO:
-        inode = scratch.words[IN_NODEID]
-        notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, _ZERO, scratch)
-    libc.mutex_unlock(slot.ctypes.data)
+    if number >= 0 and table[number, SIZE] <= opening.limits[DROPPED]:
+        slot = slot_of(opening.slots, fh)
+        libc.mutex_lock(slot.ctypes.data)
+        slot[HANDLES] -= _ONE
+        if slot[HANDLES] == _ZERO:
+            inode = scratch.words[IN_NODEID]
+            notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, _ZERO, scratch)
+        libc.mutex_unlock(slot.ctypes.data)
+    counters[RELEASED] += _ONE
