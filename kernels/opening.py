@@ -7,8 +7,9 @@ kept of a file is dropped when its last handle is closed: it costs less to gener
 
 To store and to drop wait for pages that are being read, and a READ waits for a worker: workers that
 all waited would wait for ever. So both are done only while no handle is open on the file, and
-another OPEN of it is answered after them. Handles are counted in slots, which files share by
-chance: then a file is read by READs, and dropped with the other one or when memory is short.
+another OPEN of it is answered after them. Handles are counted in slots by inode, as a row may be
+freed before a handle on one of its files is: RELEASE comes in the background. Files share slots by
+chance; then one is read by READs, and dropped when memory is short.
 
 Sources: Linux fs/fuse/dev.c, fuse_notify_store and fuse_notify_inval_inode. Called by serve.
 """
@@ -45,6 +46,7 @@ from dgenfs.kernels.fuse import (
     OUT_UNIQUE,
     RELEASE_FH,
 )
+from dgenfs.kernels.ids import TREE_SHIFT
 from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.lookups import HINTS_TYPE, TABLE, find_row, handle_of, open_by
 from dgenfs.kernels.row import SIZE, WORD
@@ -53,13 +55,13 @@ from dgenfs.kernels.scratch import DATA, SCRATCH, address_of, reply, reply_data
 # Words of ``limits``: bytes of the largest file that is
 CACHED = 0  # read through the page cache
 STORED_UP_TO = 1  # written there when it is opened
-DROPPED = 2  # dropped from there when it is closed
+DROPPED = 2  # dropped from there when it is closed; 0 for none, and handles are not counted
 # A file that ends within a page is only stored where the kernel clears the rest of the page, or who
 # maps it would see what was in that memory before: Linux 6.11 and later, CVE-2024-44947.
 STORES_TAILS = 3
 LIMITS = 4
 
-SLOTS = 1 << 12
+SLOTS = 1 << 16  # 4 MiB, resident only as far as they were used
 SLOT_WORDS = 8  # a cache line; pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64, is first
 HANDLES = 6  # open on the slot's files
 
@@ -101,17 +103,24 @@ def new_opening(cached: int, stored: int, dropped: int) -> Opening:
 
 
 @inlined
-def slot_of(slots, fh):
-    """Return the slot (uint64[SLOT_WORDS]) of a handle's file."""
-    return slots[(fh ^ (fh >> np.uint64(30))) % np.uint64(SLOTS)]
+def slot_of(slots, inode):
+    """Return the slot (uint64[SLOT_WORDS]) of a file's inode (uint64)."""
+    return slots[(inode ^ (inode >> np.uint64(TREE_SHIFT))) % np.uint64(SLOTS)]
 
 
-@inlined
+@kernel(types.uint64(types.uint64, types.uint64[::1]))
 def open_flags(size, limits):
-    """Return the FOPEN_* (uint64) of a file of ``size`` (uint64) bytes.
+    """Return the FOPEN_* of a file.
 
     Pages are kept until they are dropped: contents never change. Without FLUSH, close(2) asks
     nobody.
+
+    Args:
+        size: uint64, bytes of the file.
+        limits: uint64[LIMITS].
+
+    Returns:
+        uint64.
     """
     flags = np.uint64(FOPEN_KEEP_CACHE | FOPEN_NOFLUSH)
     return flags | np.uint64(FOPEN_DIRECT_IO) if size > limits[CACHED] else flags
@@ -121,7 +130,8 @@ def open_flags(size, limits):
 def is_stored(size, flags, limits):
     """Return whether a file of ``size`` (uint64) bytes opened with ``flags`` (uint64) is stored."""
     whole = size % np.uint64(PAGE) == _ZERO or limits[STORES_TAILS] != _ZERO
-    return whole and size <= limits[STORED_UP_TO] and flags & np.uint64(os.O_DIRECT) == _ZERO
+    some = size != _ZERO and size <= limits[STORED_UP_TO]
+    return whole and some and flags & np.uint64(os.O_DIRECT) == _ZERO
 
 
 @inlined
@@ -155,27 +165,20 @@ def store(fuse, row, file, inode, scratch, counters):
         counters[STORED] += row[SIZE]
 
 
-@kernel(types.uint64(OPENING, types.uint64, types.uint64, types.int64))
-def count_handles(opening, fh, size, more):
-    """Count handles on a file that were opened or closed.
+@kernel(types.void(OPENING, types.uint64, types.int64))
+def count_handles(opening, inode, more):
+    """Count handles on a file, if they are counted.
 
     Args:
         opening: Opening.
-        fh: uint64, one of them.
-        size: uint64, bytes of the file.
-        more: int64, how many; negative of closed ones.
-
-    Returns:
-        uint64, handles that are open on the slot's files, 0 where they are not counted.
+        inode: uint64, the file's.
+        more: int64, how many; negative of those that are closed.
     """
-    if size > opening.limits[DROPPED]:
-        return _ZERO
-    slot = slot_of(opening.slots, fh)
-    libc.mutex_lock(slot.ctypes.data)
-    slot[HANDLES] += np.uint64(more)
-    handles = slot[HANDLES]
-    libc.mutex_unlock(slot.ctypes.data)
-    return handles
+    if opening.limits[DROPPED] != _ZERO:
+        slot = slot_of(opening.slots, inode)
+        libc.mutex_lock(slot.ctypes.data)
+        slot[HANDLES] += np.uint64(more)
+        libc.mutex_unlock(slot.ctypes.data)
 
 
 @kernel(
@@ -205,21 +208,19 @@ def open_file(fuse, opening, hints, table, scratch, counters, received):
     if number < 0:
         return False
     row = table[number]
-    size = row[SIZE]
-    fh = handle_of(table, number, file)
-    if size <= opening.limits[DROPPED]:
-        slot = slot_of(opening.slots, fh)
+    if opening.limits[DROPPED] != _ZERO:
+        slot = slot_of(opening.slots, inode)
         libc.mutex_lock(slot.ctypes.data)
-        if slot[HANDLES] == _ZERO and is_stored(size, flags, opening.limits):
+        if slot[HANDLES] == _ZERO and is_stored(row[SIZE], flags, opening.limits):
             store(fuse, row, file, inode, scratch, counters)
         slot[HANDLES] += _ONE
         libc.mutex_unlock(slot.ctypes.data)
-    words[DATA + OPEN_OUT_FH] = fh
-    words[DATA + OPEN_OUT_FLAGS] = open_flags(size, opening.limits)
+    words[DATA + OPEN_OUT_FH] = handle_of(table, number, file)
+    words[DATA + OPEN_OUT_FLAGS] = open_flags(row[SIZE], opening.limits)
     if reply_data(fuse, scratch, OPEN_OUT):
         counters[OPENED] += _ONE
     else:
-        count_handles(opening, fh, size, -1)  # the client was killed meanwhile
+        count_handles(opening, inode, -1)  # the connection was aborted
     return True
 
 
@@ -234,15 +235,15 @@ def close_file(fuse, opening, table, scratch, counters):
         scratch: Scratch.
         counters: uint64[COUNTERS].
     """
+    number, _ = open_by(table, scratch.words[RELEASE_FH])
+    size = table[number, SIZE] if number >= 0 else _ZERO  # now, as the row may be freed meanwhile
     reply(fuse, scratch, 0, 0, 0)
-    fh = scratch.words[RELEASE_FH]
-    number, _ = open_by(table, fh)
-    if number >= 0 and table[number, SIZE] <= opening.limits[DROPPED]:
-        slot = slot_of(opening.slots, fh)
+    if opening.limits[DROPPED] != _ZERO:
+        inode = scratch.words[IN_NODEID]
+        slot = slot_of(opening.slots, inode)
         libc.mutex_lock(slot.ctypes.data)
         slot[HANDLES] -= _ONE
-        if slot[HANDLES] == _ZERO:
-            inode = scratch.words[IN_NODEID]
+        if slot[HANDLES] == _ZERO and size != _ZERO and size <= opening.limits[DROPPED]:
             notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, _ZERO, scratch)
         libc.mutex_unlock(slot.ctypes.data)
     counters[RELEASED] += _ONE

@@ -136,7 +136,7 @@ def answer_read(fuse, table, cache, scratch, counters, received):
                 slices = prepare(table[row], np.uint64(file), offset, length, cache, scratch)
     taken = reply(fuse, scratch, np.int64(length), error, slices)
     if not taken and libc.errno() != ENOENT:
-        # ENOENT: the client was killed meanwhile. After anything else it still waits.
+        # ENOENT: the connection was aborted. After anything else the client still waits.
         counters[REFUSED] += _ONE
         reply(fuse, scratch, 0, EIO, 0)
     finish(cache, scratch, slices)

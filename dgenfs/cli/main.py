@@ -257,7 +257,7 @@ DataFilesIo = Annotated[
     Io,
     typer.Option(
         help="Whether data files are read past the kernel's page cache (direct) or through it and "
-        "kept there (cached). Default: by their size, and nothing is kept."
+        "kept there (cached). Default: by their size, and none is kept there."
     ),
 ]
 Plane = Annotated[

@@ -20,9 +20,9 @@ from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, R
 
 from dgenfs.content.view import Literal, View
 from dgenfs.kernels import counters as counts
-from dgenfs.kernels.fuse import Opcode
+from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, Opcode
 from dgenfs.kernels.ids import CONTROL
-from dgenfs.kernels.opening import CACHED, Opening, count_handles
+from dgenfs.kernels.opening import Opening, count_handles, open_flags
 from dgenfs.logs import TRACE
 from dgenfs.mount.attributes import Attributes, extended_attributes
 from dgenfs.mount.control import ControlFile
@@ -289,11 +289,11 @@ class Operations(pyfuse3.Operations):
         else:
             self._inodes.rows.refresh(row)
             handle = FileHandleT(self._inodes.rows.handle(row, node.number))
-            # Workers answer its RELEASE, and count it off.
-            count_handles(self._opening, np.uint64(handle), np.uint64(node.size), 1)
+            # Workers answer its RELEASE, and count it off; without them nobody looks at the count.
+            count_handles(self._opening, np.uint64(inode), 1)
             self.counters[counts.OPENED] += 1
-        direct = node.size > self._opening.limits[CACHED]
-        return FileInfo(fh=handle, direct_io=bool(direct), keep_cache=True)
+        flags = open_flags(np.uint64(node.size), self._opening.limits)
+        return FileInfo(fh=handle, direct_io=bool(flags & FOPEN_DIRECT_IO), keep_cache=True)
 
     def _open(self, view: View) -> FileHandleT:
         handle = self._next_handle

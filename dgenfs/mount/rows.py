@@ -18,7 +18,8 @@ class Rows:
     """Rows of numbers, one for each name that the kernel knows.
 
     For one thread, except for the arrays, which workers read: a row is written before the kernel
-    learns its inode, and freed when the kernel has forgotten it and so closed every handle on it.
+    learns its inode, and freed when the kernel has forgotten it. Every handle on it is closed then,
+    but RELEASE of a tree's file may be on its way.
 
     Attributes:
         table: uint64[CAPACITY, TABLE_COLUMNS].

@@ -11,6 +11,7 @@ from benchmarks.cache import cache
 from benchmarks.flatness import flatness
 from benchmarks.generate import generate
 from benchmarks.mount import mount
+from benchmarks.opening import opening
 from benchmarks.results import Result, machine, show
 from benchmarks.rounds import measure
 from benchmarks.scaling import scaling
@@ -25,6 +26,7 @@ class SuiteName(StrEnum):
     VERIFY = "verify"
     MOUNT = "mount"
     TREES = "trees"
+    OPENING = "opening"
     CACHE = "cache"
     FLATNESS = "flatness"
     SCALING = "scaling"
@@ -35,6 +37,7 @@ SUITES = {
     SuiteName.VERIFY: verify,
     SuiteName.MOUNT: mount,
     SuiteName.TREES: trees,
+    SuiteName.OPENING: opening,
     SuiteName.CACHE: cache,
     SuiteName.FLATNESS: flatness,
     SuiteName.SCALING: scaling,

@@ -270,12 +270,13 @@ class Requests(AttributeRequests):
 
     def _release(self, expected: Expected) -> bytes:
         r = self._random
-        fh = r.getrandbits(64) >> r.choice((0, 1, 30))
+        fh, inode = r.getrandbits(64) >> r.choice((0, 1, 30)), r.getrandbits(64)
         if len(self._files) > OPEN_FILES // 4 and r.random() < 0.7:
-            fh = self._files.pop(r.randrange(len(self._files)))[0]
+            fh, name, file = self._files.pop(r.randrange(len(self._files)))
+            inode = name.inode + (file + 1 if name.content.tree else 0)
         body = (struct.pack("<Q", fh) + r.randbytes(16))[: r.choice((24, 24, 24, 8, 7, 0))]
         unique = self._unique(expected)
-        message = self._message(Opcode.RELEASE, unique, r.getrandbits(64), body)
+        message = self._message(Opcode.RELEASE, unique, inode, body)
         if len(body) < 8 or fh >= ids.CONTROL:
             return self._forward(expected, message)
         expected.replies[unique] = error_of(0)
