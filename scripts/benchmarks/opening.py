@@ -39,7 +39,7 @@ CLIENTS = {
     "Python's open()": (sys.executable, "-c", OPEN, "{tree}"),
     "one buffer": (sys.executable, "-c", ONE_BUFFER, "{tree}"),
 }
-SEEDS = itertools.count(1)  # of trees that the kernel does not know
+SEEDS = itertools.count(1)
 LEAST = 0.7
 
 
@@ -78,7 +78,12 @@ def _cases(tree: str, client: str, places: dict[str, Path], folder: Path) -> Ite
     if not local.exists():
         write_tree(Spec.parse(tree), local, lambda _: None)
     for way, path in places.items():
-        unknown = (path / f"{tree}_s{seed}" for seed in SEEDS)
-        yield Case(_name(tree, client, way), timed(CLIENTS[client], folder, unknown))
+        yield Case(_name(tree, client, way), timed(CLIENTS[client], folder, _unknown(path, tree)))
     same = itertools.repeat(local)
     yield Case(_name(tree, client, LOCAL), timed(CLIENTS[client], folder, same))
+
+
+def _unknown(path: Path, tree: str) -> Iterator[Path]:
+    """Yield such a tree that the kernel does not know yet, each time."""
+    for seed in SEEDS:
+        yield path / f"{tree}_s{seed}"
