@@ -46,7 +46,7 @@ TAG = NAME_ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of be
 TABLE_COLUMNS = NAME_ROW_WORDS + 2  # two cache lines
 
 LEAST_BLOCK = 4096  # bytes; powers of two
-MOST_BLOCK = 128 << 10  # of files that are read through the page cache by default
+MOST_BLOCK = 128 << 10
 LARGE = 1 << 20  # bytes; files that are larger have LARGE_BLOCK
 LARGE_BLOCK = 512 << 10
 

@@ -1,9 +1,9 @@
 """Opening and closing data files, and what the kernel keeps of them meanwhile.
 
-A large file is read straight into the client's memory, a smaller one through the kernel's page
-cache, where a read ends with the file and touches no more of the client's buffer than it fills. A
-small one is written there before its OPEN is answered, so that no READ asks for it, and what was
-kept of a file is dropped when its last handle is closed: it costs less to generate than to keep.
+A large file is read straight into the client's memory. A small one is written to the kernel's page
+cache before its OPEN is answered, so that no READ asks for it: a read ends with the file there, and
+touches no more of the client's buffer than it fills. What the page cache has of it is dropped when
+its last handle is closed: it costs less to generate than to keep.
 
 To store and to drop wait for pages that are being read, and a READ waits for a worker: workers that
 all waited would wait for ever. So both are done only while no handle is open on the file, and
@@ -23,7 +23,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from dgenfs.kernels import libc
-from dgenfs.kernels.counters import OPENED, RELEASED, STORED
+from dgenfs.kernels.counters import OPENED, RELEASED, STORED_BYTES
 from dgenfs.kernels.fill import file_offset, fill
 from dgenfs.kernels.fuse import (
     FOPEN_DIRECT_IO,
@@ -54,12 +54,11 @@ from dgenfs.kernels.scratch import DATA, SCRATCH, address_of, reply, reply_data
 
 # Words of ``limits``: bytes of the largest file that is
 CACHED = 0  # read through the page cache
-STORED_UP_TO = 1  # written there when it is opened
-DROPPED = 2  # dropped from there when it is closed; 0 for none, and handles are not counted
+STORED = 1  # stored there when opened, dropped when closed; 0 for none, and nothing is counted
 # A file that ends within a page is only stored where the kernel clears the rest of the page, or who
 # maps it would see what was in that memory before: Linux 6.11 and later, CVE-2024-44947.
-STORES_TAILS = 3
-LIMITS = 4
+STORES_TAILS = 2
+LIMITS = 3
 
 SLOTS = 1 << 16  # 4 MiB, resident only as far as they were used
 SLOT_WORDS = 8  # a cache line; pthread_mutex_t, 40 bytes on x86-64, 48 on aarch64, is first
@@ -90,15 +89,15 @@ class Opening(NamedTuple):
 OPENING = types.NamedTuple((types.uint64[::1], types.uint64[:, ::1]), Opening)
 
 
-def new_opening(cached: int, stored: int, dropped: int) -> Opening:
+def new_opening(cached: int, stored: int) -> Opening:
     """Return how files are opened while none is; ``limits[STORES_TAILS]`` is the caller's to set.
 
     Args:
         cached: bytes of the largest file that is read through the page cache.
-        stored: the same, of one that is written there when it is opened; at most ``dropped``.
-        dropped: the same, of one that is dropped from there when it is closed.
+        stored: the same, of one that is written there when it is opened and dropped when closed;
+            at most ``cached``.
     """
-    limits = np.array([cached, stored, dropped, 0], np.uint64)
+    limits = np.array([cached, stored, 0], np.uint64)
     return Opening(limits, np.zeros((SLOTS, SLOT_WORDS), np.uint64))  # PTHREAD_MUTEX_INITIALIZER
 
 
@@ -130,7 +129,7 @@ def open_flags(size, limits):
 def is_stored(size, flags, limits):
     """Return whether a file of ``size`` (uint64) bytes opened with ``flags`` (uint64) is stored."""
     whole = size % np.uint64(PAGE) == _ZERO or limits[STORES_TAILS] != _ZERO
-    some = size != _ZERO and size <= limits[STORED_UP_TO]
+    some = size != _ZERO and size <= limits[STORED]
     return whole and some and flags & np.uint64(os.O_DIRECT) == _ZERO
 
 
@@ -162,7 +161,7 @@ def store(fuse, row, file, inode, scratch, counters):
     start = WORD * DATA
     fill(scratch.data[start : start + np.int64(row[SIZE])], file_offset(row, file, _ZERO), row)
     if notify(fuse, np.uint64(NOTIFY_STORE), inode, row[SIZE], row[SIZE], scratch):
-        counters[STORED] += row[SIZE]
+        counters[STORED_BYTES] += row[SIZE]
 
 
 @kernel(types.void(OPENING, types.uint64, types.int64))
@@ -174,7 +173,7 @@ def count_handles(opening, inode, more):
         inode: uint64, the file's.
         more: int64, how many; negative of those that are closed.
     """
-    if opening.limits[DROPPED] != _ZERO:
+    if opening.limits[STORED] != _ZERO:
         slot = slot_of(opening.slots, inode)
         libc.mutex_lock(slot.ctypes.data)
         slot[HANDLES] += np.uint64(more)
@@ -208,7 +207,7 @@ def open_file(fuse, opening, hints, table, scratch, counters, received):
     if number < 0:
         return False
     row = table[number]
-    if opening.limits[DROPPED] != _ZERO:
+    if opening.limits[STORED] != _ZERO:
         slot = slot_of(opening.slots, inode)
         libc.mutex_lock(slot.ctypes.data)
         if slot[HANDLES] == _ZERO and is_stored(row[SIZE], flags, opening.limits):
@@ -238,12 +237,12 @@ def close_file(fuse, opening, table, scratch, counters):
     number, _ = open_by(table, scratch.words[RELEASE_FH])
     size = table[number, SIZE] if number >= 0 else _ZERO  # now, as the row may be freed meanwhile
     reply(fuse, scratch, 0, 0, 0)
-    if opening.limits[DROPPED] != _ZERO:
+    if opening.limits[STORED] != _ZERO:
         inode = scratch.words[IN_NODEID]
         slot = slot_of(opening.slots, inode)
         libc.mutex_lock(slot.ctypes.data)
         slot[HANDLES] -= _ONE
-        if slot[HANDLES] == _ZERO and size != _ZERO and size <= opening.limits[DROPPED]:
+        if slot[HANDLES] == _ZERO and size != _ZERO and size <= opening.limits[STORED]:
             notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, _ZERO, scratch)
         libc.mutex_unlock(slot.ctypes.data)
     counters[RELEASED] += _ONE

@@ -56,7 +56,7 @@ METRICS = (
     Definition("read_bytes", "counter", "B", "Read of data files.", word=counters.BYTES),
     Definition(
         *("stored_bytes", "counter", "B", "Of small files, handed over when they are opened."),
-        word=counters.STORED,
+        word=counters.STORED_BYTES,
     ),
     Definition("read_errors", "counter", "reads", "Answered with an error.", word=counters.ERRORS),
     Definition(

@@ -1,30 +1,26 @@
-"""How data files are opened: past the kernel's page cache or through it, by their size.
+"""How data files are opened: past the kernel's page cache or stored in it, by their size.
 
 Measured with cp, cat, tar, rsync, Python's open() and readers with a buffer of their own, in trees
-of files of 1 KiB to 4 MiB (docs/performance.md). Written into the page cache when they are opened,
-files up to 256 KiB are read at least as fast by all. Above that readers of whole files are up to
-1.8 times as fast past the page cache, and tar, which reads 10 KiB at a time, up to 2.7 times as
-fast through it; cp and rsync are as fast either way. So up to 1 MiB the page cache costs the least
-where it costs something. Larger files are read by what reads much at a time, and would fill it.
+of files of 4 KiB to 4 MiB (docs/performance.md). Stored when they are opened, files up to 64 KiB
+are read faster by all, and those of 128 KiB as fast. From 256 KiB on all but tar, which reads 10
+KiB at a time, are up to twice as fast past the page cache.
 """
 
 from dgenfs.content.layout import MAX_SIZE
-from dgenfs.kernels.lookups import LARGE
 from dgenfs.kernels.opening import STORES_TAILS, Opening, new_opening
 from dgenfs.mount.io_mode import Io
 
-CACHED = LARGE  # bytes
-STORED = 128 << 10  # bytes; who reads less than the whole file waits for no more than this
+SMALL = 128 << 10  # bytes; of the largest file that is stored
 CLEARS_TAILS = 41  # minor version of the protocol: Linux 6.12
 
 
 def opening_of(io: Io) -> Opening:
     """Return how files are opened in a new mount."""
     if io is Io.DIRECT:
-        return new_opening(0, 0, 0)
+        return new_opening(0, 0)
     if io is Io.CACHED:
-        return new_opening(MAX_SIZE, 0, 0)
-    return new_opening(CACHED, STORED, CACHED)
+        return new_opening(MAX_SIZE, 0)
+    return new_opening(SMALL, SMALL)
 
 
 def store_tails(opening: Opening, minor: int) -> None:

@@ -28,7 +28,7 @@ SOCKET_BUFFER = 8 << 20
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 ANSWER_SECONDS = 20
 CACHED = 1 << 20  # bytes of the largest file that is read through the page cache
-STORED = 96 << 10  # of the largest one that is written there
+STORED = 96 << 10  # of the largest one that is stored there
 
 
 def guarded(count: int, kind: Any) -> NDArray[Any]:
@@ -68,7 +68,7 @@ class Loop:
             used = np.flatnonzero(before.reshape(len(before), -1).any(axis=1))
             within[used] = before[used]
             setattr(self._rows, attribute, within)
-        self._opening = opening.new_opening(CACHED, STORED, CACHED)
+        self._opening = opening.new_opening(CACHED, STORED)
         self._opening.limits[opening.STORES_TAILS] = 1
         self.notice: Callable[[bytes], None] = no_notice
         self.counters = [guarded(counters.COUNTERS, np.uint64) for _ in range(workers)]

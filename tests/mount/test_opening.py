@@ -20,11 +20,11 @@ from privileges import as_root
 from processes import eventually
 from reading import CLIENTS, opened
 
-from dgenfs.mount.opening import CACHED, STORED
+from dgenfs.mount.opening import SMALL
 
 PAGE = mmap.PAGESIZE
 SIZES = [0, 1, PAGE - 1, PAGE, PAGE + 1, 70_001]
-SIZES += [limit + i for limit in (STORED, CACHED) for i in (-1, 0, 1)]
+SIZES += [limit + i for limit in (SMALL, 1 << 20) for i in (-1, 0, 1)]
 MODES = ["auto", "direct", "cached"]
 
 
@@ -110,8 +110,9 @@ def test_what_is_asked_for(auto: Mount) -> None:
     assert asked(auto, tree / "000002.bin", os.O_DIRECT) == direct
     # Its attributes went with what was kept of it, and come back with one request.
     assert asked(auto, tree / "000001.bin") == {"LOOKUP": 0, "GETATTR": 1, "READ": 0}
-    for size in (STORED + 1, CACHED + 1):
-        assert asked(auto, auto.path / f"{size}B")["READ"] > 0
+    assert asked(auto, auto.path / f"{SMALL}B") == {"LOOKUP": 1, "GETATTR": 0, "READ": 0}
+    large = {"LOOKUP": 1, "GETATTR": 0, "READ": 1}
+    assert asked(auto, auto.path / f"{SMALL + 1}B") == large
     stored = auto.stats()["stored_bytes"]
     with opened(tree / "000003.bin"):
         assert auto.stats()["stored_bytes"] - stored == 64 << 10
@@ -119,11 +120,11 @@ def test_what_is_asked_for(auto: Mount) -> None:
 
 def test_nothing_is_kept_of_a_closed_file(mount: Mount, request: pytest.FixtureRequest) -> None:
     mode = request.node.callspec.params["mount"]
-    for size in (1, 5000, 100_000, CACHED - 1, CACHED, CACHED + 1):
+    for size in (1, 5000, 100_000, SMALL - 1, SMALL, SMALL + 1, 1 << 20):
         path = mount.path / f"{size}B_s5"
         with opened(path) as fd:
             os.pread(fd, size, 0)
-            kept = mode == "cached" or (mode == "auto" and size <= CACHED)
+            kept = mode == "cached" or (mode == "auto" and size <= SMALL)
             assert resident(fd, size) == (-(-size // PAGE) if kept else 0), size
         mount.settled()
         with opened(path, os.O_DIRECT) as fd:
