@@ -134,15 +134,14 @@ def is_stored(size, flags, limits):
 
 
 @inlined
-def notify(fuse, code, inode, length, stored, scratch):
+def notify(fuse, code, inode, stored, scratch):
     """Write a notification about a whole file to the kernel, which may refuse it.
 
     Args:
         fuse: int32, descriptor of /dev/fuse.
         code: uint64, NOTIFY_*.
         inode: uint64, of the file.
-        length: uint64, what the notification says of it.
-        stored: uint64, bytes of the scratch's data that belong to it.
+        stored: uint64, bytes of the scratch's data that are its; 0 to drop it whole.
         scratch: Scratch.
     """
     words = scratch.words
@@ -151,7 +150,7 @@ def notify(fuse, code, inode, length, stored, scratch):
     words[NOTICE + OUT_UNIQUE] = _ZERO
     words[_NOTICE_OUT + NOTIFY_NODEID] = inode
     words[_NOTICE_OUT + NOTIFY_OFFSET] = _ZERO
-    words[_NOTICE_OUT + NOTIFY_LENGTH] = length
+    words[_NOTICE_OUT + NOTIFY_LENGTH] = stored
     return libc.write(fuse, address_of(scratch, NOTICE), size) >= 0
 
 
@@ -160,7 +159,7 @@ def store(fuse, row, file, inode, scratch, counters):
     """Write a file's bytes into the kernel's page cache."""
     start = WORD * DATA
     fill(scratch.data[start : start + np.int64(row[SIZE])], file_offset(row, file, _ZERO), row)
-    if notify(fuse, np.uint64(NOTIFY_STORE), inode, row[SIZE], row[SIZE], scratch):
+    if notify(fuse, np.uint64(NOTIFY_STORE), inode, row[SIZE], scratch):
         counters[STORED_BYTES] += row[SIZE]
 
 
@@ -243,6 +242,6 @@ def close_file(fuse, opening, table, scratch, counters):
         libc.mutex_lock(slot.ctypes.data)
         slot[HANDLES] -= _ONE
         if slot[HANDLES] == _ZERO and size != _ZERO and size <= opening.limits[STORED]:
-            notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, _ZERO, scratch)
+            notify(fuse, np.uint64(NOTIFY_INVAL_INODE), inode, _ZERO, scratch)
         libc.mutex_unlock(slot.ctypes.data)
     counters[RELEASED] += _ONE

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgenfs.content.view import View
 from dgenfs.kernels.trees import make_files
@@ -21,7 +22,6 @@ from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
-BATCH = 128  # most files of a tree that a thread makes at a time; an interrupt waits for them
 NEW = os.O_CREAT | os.O_EXCL
 NO_LINKS = (
     errno.EPERM,
@@ -224,17 +224,14 @@ def _make_files(spec: Spec, folder: int, path: Path, progress: Progress) -> None
         path: that directory's, for the error.
         progress: called with the number of bytes written since the last call.
     """
-    step = min(BATCH, CHUNK // max(1, spec.size))
 
-    def make(first: int) -> int:
-        count = min(step, spec.files - first)
-        buffer = np.empty(spec.size, np.uint8)
-        made, error = make_files(folder, np.uint64(first), count, buffer, spec.row)
+    def make(files: range, buffer: NDArray[np.uint8]) -> int:
+        made, error = make_files(folder, np.uint64(files.start), len(files), buffer, spec.row)
         if error:
-            raise OSError(error, os.strerror(error), str(path / spec.path(first + made)))
-        return count * spec.size
+            raise OSError(error, os.strerror(error), str(path / spec.path(files[made])))
+        return len(files) * spec.size
 
-    _on_threads(make, range(0, spec.files, step), progress)
+    _on_threads(make, spec.batches(CHUNK), progress)
 
 
 def _chunks(source: View, path: Path) -> Iterator[_Chunk]:
@@ -244,13 +241,9 @@ def _chunks(source: View, path: Path) -> Iterator[_Chunk]:
 
 
 def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
-    buffers = threading.local()
-
-    def write(chunk: _Chunk) -> int:
+    def write(chunk: _Chunk, buffer: NDArray[np.uint8]) -> int:
         path, source, at, flags = chunk
-        if not hasattr(buffers, "buffer"):
-            buffers.buffer = np.empty(CHUNK, np.uint8)
-        data = buffers.buffer[: source.size]
+        data = buffer[: source.size]
         source.read_into(data, 0)
         rest = data.data
         with _opened(path, flags) as descriptor:
@@ -263,9 +256,24 @@ def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
     _on_threads(write, chunks, progress)
 
 
-def _on_threads(write: Callable[[Item], int], items: Iterable[Item], progress: Progress) -> None:
-    """Call ``write`` with each item, on a thread a CPU; it returns the bytes that it wrote."""
+def _on_threads(
+    write: Callable[[Item, NDArray[np.uint8]], int], items: Iterable[Item], progress: Progress
+) -> None:
+    """Call ``write`` with each item on a thread a CPU; it returns the bytes that it wrote.
+
+    Args:
+        write: called with an item and its thread's own buffer, uint8[CHUNK].
+        items: taken one by one.
+        progress: called with the number of bytes written since the last call.
+    """
+    own = threading.local()
+
+    def with_buffer(item: Item) -> int:
+        if not hasattr(own, "buffer"):
+            own.buffer = np.empty(CHUNK, np.uint8)
+        return write(item, own.buffer)
+
     threads = len(topology.detect().cpus)
     with ThreadPoolExecutor(threads, thread_name_prefix="dgenfs-write") as pool:
-        for length in in_order(pool, 2 * threads, write, items):
+        for length in in_order(pool, 2 * threads, with_buffer, items):
             progress(length)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from dgenfs.content.view import View
 
 
+BATCH = 128  # most files that a thread takes at a time; an interrupt waits for them
+
+
 @dataclass(frozen=True)
 class Spec:
     """What a name says; immutable and hashable.
@@ -262,6 +265,12 @@ class Spec:
     def directories(self) -> int:
         """Number of directories in the tree, 0 where its files stand side by side."""
         return 0 if self.per_directory is None else -(-self.files // self.per_directory)
+
+    def batches(self, size: int) -> Iterator[range]:
+        """Yield all files' numbers, as many together as ``size`` bytes hold, at most BATCH."""
+        step = min(BATCH, size // max(1, self.size))
+        for first in range(0, self.files, step):
+            yield range(first, min(first + step, self.files))
 
 
 def _digits(count: int, least: int) -> int:

@@ -20,7 +20,6 @@ from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, rows_of
 from dgenfs.verifying.reading import NotAFileError, opened
 from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
 
-BATCH = 128  # most files of a tree that a thread takes at a time; an interrupt waits for them
 LISTED = 1024  # names of a directory that are looked at together
 MIN_THREADS = 16  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
 
@@ -160,13 +159,9 @@ class Verifier:
             results = [self._file(path, spec, file, None) for file in different]
             return len(files) - len(different), results
 
-        step = min(BATCH, CHUNK // max(1, spec.size))
-        batches = (
-            range(first, min(first + step, spec.files)) for first in range(0, spec.files, step)
-        )
         folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for result in in_order(self._pool, 2 * self._threads, verify, batches):
+            for result in in_order(self._pool, 2 * self._threads, verify, spec.batches(CHUNK)):
                 if progress is not None:
                     identical, results = result
                     progress((identical + len(results)) * spec.size)

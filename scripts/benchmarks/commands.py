@@ -2,12 +2,10 @@
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 TAR = ("sh", "-c", 'tar cf - -C "$1" . | cat > /dev/null', "sh", "{tree}")
 
 

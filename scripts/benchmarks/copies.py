@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import memory
-from benchmarks.commands import DGENFS, TAR, timed
+from mounting import DGENFS
+
+from benchmarks import memory, mounts
+from benchmarks.commands import TAR, timed
 from benchmarks.rounds import Case
 from benchmarks.suite import Target, Timings
 from dgenfs import Spec
@@ -74,8 +76,7 @@ def _copied(shape: Shape, mount: Path, folder: Path) -> Iterator[Case]:
     """Yield each command, out of the mount and out of a copy of such a tree."""
     local = folder / shape.tree
     write_tree(Spec.parse(shape.tree), local, lambda _: None)
-    # One that the kernel does not know yet, each time.
-    unknown = (mount / f"{shape.tree}_s{seed}" for seed in itertools.count(1))
+    unknown = mounts.unknown(mount, shape.tree)
     for name, command in COMMANDS.items():
         case = _name(name, shape)
         yield Case(f"{case}, mount", timed(command, folder, unknown))

@@ -1,5 +1,6 @@
 """Mounts to measure: ours, and the peer's."""
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from mounting import Mount, ended_afterwards, mounted
 from processes import eventually
 
+SEEDS = itertools.count(1)
 MOCK = Path(sys.executable).with_name("mock-large-files-fuse")
 LIMIT = 12 * 3600  # seconds of a suite, with as many rounds as anybody may want
 
@@ -27,6 +29,12 @@ def dgenfs(*arguments: str, environment: Mapping[str, str] = {}) -> Iterator[Mou
         ) as mount,
     ):
         yield mount
+
+
+def unknown(mount: Path, tree: str) -> Iterator[Path]:
+    """Yield such a tree that the kernel does not know yet, each time."""
+    for seed in SEEDS:
+        yield mount / f"{tree}_s{seed}"
 
 
 @contextmanager

@@ -39,14 +39,13 @@ CLIENTS = {
     "Python's open()": (sys.executable, "-c", OPEN, "{tree}"),
     "one buffer": (sys.executable, "-c", ONE_BUFFER, "{tree}"),
 }
-SEEDS = itertools.count(1)
 LEAST = 0.7
 
 
 @contextmanager
 def opening() -> Iterator[Suite]:
     """Each client on files of each size, by --io auto, direct and cached."""
-    size = 3 * max(Spec.parse(tree).layout.total_size for tree in TREES) * len(TREES)
+    size = 2 * sum(Spec.parse(tree).layout.total_size for tree in TREES)
     with ExitStack() as stack:
         folder = stack.enter_context(memory.folder(size))
         places = {way: stack.enter_context(mounts.dgenfs("--io", way)).path for way in WAYS}
@@ -78,12 +77,7 @@ def _cases(tree: str, client: str, places: dict[str, Path], folder: Path) -> Ite
     if not local.exists():
         write_tree(Spec.parse(tree), local, lambda _: None)
     for way, path in places.items():
-        yield Case(_name(tree, client, way), timed(CLIENTS[client], folder, _unknown(path, tree)))
+        unknown = mounts.unknown(path, tree)
+        yield Case(_name(tree, client, way), timed(CLIENTS[client], folder, unknown))
     same = itertools.repeat(local)
     yield Case(_name(tree, client, LOCAL), timed(CLIENTS[client], folder, same))
-
-
-def _unknown(path: Path, tree: str) -> Iterator[Path]:
-    """Yield such a tree that the kernel does not know yet, each time."""
-    for seed in SEEDS:
-        yield path / f"{tree}_s{seed}"

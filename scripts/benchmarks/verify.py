@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from mounting import DGENFS
+
 from benchmarks import memory
-from benchmarks.commands import DGENFS, TAR, timed
+from benchmarks.commands import TAR, timed
 from benchmarks.rounds import Case, repeated
 from benchmarks.suite import Suite, Target, Timings
 from dgenfs import Spec

@@ -9,10 +9,10 @@ from typing import Any
 
 import oracle
 import pytest
+from mounting import DGENFS
 from privileges import BY_THE_MODE, file_system
 from processes import run
 
-DGENFS = Path(sys.executable).with_name("dgenfs")
 NAME = "100000x4K_d2_c2_f7000"
 CONTENT = oracle.parse(NAME)
 SIZE = 4096

@@ -3,20 +3,19 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mounting import DGENFS
 from privileges import BY_THE_MODE
 from processes import run
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.names.spec import BATCH
 from dgenfs.verifying.reports import Extent, Kind, TreeReport
-from dgenfs.verifying.verifier import BATCH, LISTED, Verifier
-
-DGENFS = Path(sys.executable).with_name("dgenfs")
+from dgenfs.verifying.verifier import LISTED, Verifier
 
 
 def ignore(_: int) -> None:

@@ -4,19 +4,16 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import oracle
 import pytest
+from mounting import DGENFS
 from privileges import BY_THE_MODE, small_disk
 from processes import eventually
 
 from dgenfs import Spec
-from dgenfs.api import publishing
 from dgenfs.api.publishing import write_tree
-
-DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 
 
 def ignore(_: int) -> None:
@@ -97,7 +94,7 @@ def test_no_directory_to_write_to(tmp_path: Path) -> None:
 def test_a_file_that_was_made_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(publishing, "BATCH", 1)  # so that no thread is there yet
+    monkeypatch.setattr("dgenfs.names.spec.BATCH", 1)  # so that no thread is there yet
     last = tmp_path / "out.part" / oracle.tree_path(oracle.parse(name), 1999)
     with pytest.raises(FileExistsError) as failed:
         write_tree(Spec.parse(name), tmp_path / "out", lambda _: last.touch())
@@ -108,7 +105,7 @@ def test_a_file_that_was_made_meanwhile(
 def test_a_directory_that_was_removed_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "BATCH", 1)
+    monkeypatch.setattr("dgenfs.names.spec.BATCH", 1)
     name = "2000x1_f1999"
     last = tmp_path / "out.part" / oracle.tree_path(oracle.parse(name), 1999)
 
