@@ -78,6 +78,7 @@ OPEN_OUT_FH = 0
 OPEN_OUT_FLAGS = 1
 OPEN_OUT = 16  # bytes
 ENTRY_NODEID = 0
+ENTRY_GENERATION = 1
 ENTRY_ATTR_VALID = 3
 ENTRY_ATTR = 5  # the words from here on are struct fuse_attr
 ENTRY_WORDS = 16  # of struct fuse_entry_out

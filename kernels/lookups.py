@@ -21,6 +21,7 @@ from dgenfs.kernels.fuse import (
     BATCH_FORGET_FIRST,
     ENTRY_ATTR,
     ENTRY_ATTR_VALID,
+    ENTRY_GENERATION,
     ENTRY_NODEID,
     ENTRY_WORDS,
     IN_HEADER,
@@ -42,7 +43,9 @@ from dgenfs.kernels.scratch import DATA, SCRATCH, reply_data
 
 # Columns of the table behind the name's row.
 INODE = NAME_ROW_WORDS  # of the name: a file's or a tree's; 0 while the row is free
-TAG = NAME_ROW_WORDS + 1  # how often the row was used, 1 to TAGS: handles of before are not valid
+# The lower half: how often the row was used, 1 to TAGS: handles of before are not valid. The upper
+# half: the generation of its inodes, which tells names of the same inode number apart.
+TAG = NAME_ROW_WORDS + 1
 TABLE_COLUMNS = NAME_ROW_WORDS + 2  # two cache lines
 
 LEAST_BLOCK = 4096  # bytes; powers of two
@@ -53,6 +56,7 @@ LARGE_BLOCK = 512 << 10
 HINTS_TYPE = types.uint32[::1]
 TABLE = types.uint64[:, ::1]
 
+_LOWER_HALF = np.uint64(0xFFFFFFFF)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 
@@ -135,7 +139,7 @@ def forgotten_within_trees(words, received):
         words: uint64[::1], the request.
         received: int64, its bytes.
     """
-    count = np.int64(words[BATCH_FORGET_COUNT] & np.uint64(0xFFFFFFFF))
+    count = np.int64(words[BATCH_FORGET_COUNT] & _LOWER_HALF)
     if received != WORD * (BATCH_FORGET_FIRST + 2 * count):
         return np.int64(0)
     for i in range(count):
@@ -148,7 +152,7 @@ def forgotten_within_trees(words, received):
 def handle_of(table, row, file):
     """Return the handle (uint64) of file number ``file`` (uint64) of a row (int64)."""
     return (
-        table[row, TAG] << np.uint64(FILE_BITS + ROW_BITS)
+        (table[row, TAG] & _LOWER_HALF) << np.uint64(FILE_BITS + ROW_BITS)
         | np.uint64(row) << np.uint64(FILE_BITS)
         | file
     )
@@ -160,7 +164,8 @@ def open_by(table, fh):
     row = np.int64((fh >> np.uint64(FILE_BITS)) & np.uint64((1 << ROW_BITS) - 1))
     file = fh & np.uint64((1 << FILE_BITS) - 1)
     tag = fh >> np.uint64(FILE_BITS + ROW_BITS)
-    if table[row, INODE] == _ZERO or table[row, TAG] != tag or file >= table[row, FILES]:
+    known = table[row, INODE] != _ZERO and table[row, TAG] & _LOWER_HALF == tag
+    if not known or file >= table[row, FILES]:
         return np.int64(-1), np.int64(-1)
     return row, np.int64(file)
 
@@ -202,6 +207,7 @@ def look_up(fuse, entry, hints, table, scratch, received):
     for i in range(ENTRY_ATTR):
         words[DATA + i] = entry[i]
     words[DATA + ENTRY_NODEID] = inode
+    words[DATA + ENTRY_GENERATION] = row[TAG] >> np.uint64(32)
     put_attributes(words, DATA + ENTRY_ATTR, inode, row[SIZE], entry)
     reply_data(fuse, scratch, WORD * ENTRY_WORDS)
     return True

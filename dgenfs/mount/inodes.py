@@ -4,13 +4,18 @@ They are computed, so they are the same in every mount and a tree of 10^9 files 
 
     1                                        the root
     2 ...                                    control files
-    2^62 + 62 bits of the name's hash        a plain file
-    31 bits of the name's hash * 2^31 + n    in a tree: the tree itself for n = 0, its file i for
+    2^52 + 52 bits of the name's hash        a plain file
+    21 bits of the name's hash * 2^31 + n    in a tree: the tree itself for n = 0, its file i for
                                              n = i + 1, its directory i for n = 2^30 + i
 
-Only names of the root are kept: those listed, and others while the kernel knows their inode. After
-each KEPT new ones the kernel should be made to forget those that nobody uses, so that a million
-lookups of distinct names leave nothing.
+Two trees of 1,000 have the same 21 bits in one mount of five; the one asked for later then gets
+other bits. A generation beside the number, also of the name's hash, tells them apart, so that a
+handle which a client kept of one (name_to_handle_at, NFS) is never the other's.
+
+Only names of the root are kept: those listed, others while the kernel knows their inode, and the
+last FORGOTTEN that it forgot, as clients may have handles of them. After each KEPT that became
+known, the kernel should be made to forget those that nobody uses, so that a million lookups of
+distinct names leave nothing.
 """
 
 import functools
@@ -27,6 +32,7 @@ from dgenfs.names.grammar import SpecError
 
 ROOT = 1
 KEPT = 10_000  # names, about 1 KiB each
+FORGOTTEN = 1000  # names that are kept though the kernel has forgotten them
 
 _child = functools.lru_cache(maxsize=1024)(catalog.ROOT.child)
 
@@ -37,11 +43,13 @@ class _Name:
 
     Attributes:
         name: as it was given.
+        generation: of its inodes.
         row: of its content; None for a view that is no plain content, which workers do not read.
         lookups: the kernel's references to its inode; one more for a listed name, which stays.
     """
 
     name: str
+    generation: int
     row: int | None
     lookups: int
 
@@ -57,7 +65,7 @@ class Inodes:
     Attributes:
         rows: the names' rows, for the workers.
         listed: names that the root's listing shows, by inode.
-        added: names not known before that were looked up; for the caller to set back.
+        added: how often a name became known to the kernel; for the caller to set back.
     """
 
     def __init__(self, listed: Iterable[str]) -> None:
@@ -68,11 +76,13 @@ class Inodes:
         """
         self.rows = Rows()
         self._names: dict[int, _Name] = {}
+        self._forgotten: dict[int, None] = {}  # inodes of names that are still kept, oldest first
         self._attempts = 1  # most that a name needed; it keeps its number when others are forgotten
         self.added = 0
         self.listed: dict[int, str] = {}
         for text in listed:
-            inode = self._add(text, 1)
+            inode = self._add(text)
+            self.reference(inode)
             self.listed[inode] = text
 
     def __len__(self) -> int:
@@ -80,8 +90,9 @@ class Inodes:
         return len(self._names)
 
     def unlisted(self) -> list[int]:
-        """Return the inodes of the names that are kept only while the kernel knows them."""
-        return [inode for inode in self._names if inode not in self.listed]
+        """Return the inodes of the names that the kernel knows and might forget."""
+        known = self._names.keys() - self._forgotten.keys() - self.listed.keys()
+        return list(known)
 
     def lookup(self, parent: int, name: bytes) -> int | None:
         """Return the inode of a name in a directory, None if there is none; counts as a reference.
@@ -92,7 +103,9 @@ class Inodes:
         text = os.fsdecode(name)
         try:
             if parent == ROOT:
-                return self._add(text, 0, references=1)
+                inode = self._add(text)
+                self.reference(inode)
+                return inode
             directory = self.resolve(parent)
             if not isinstance(directory, Directory):
                 raise KeyError(parent)
@@ -131,42 +144,56 @@ class Inodes:
         """
         return self._names[inode if inode & PLAIN else inode & ~WITHIN].row
 
+    def generation(self, inode: int) -> int:
+        """Return what tells ``inode`` from others that had its number, 0 of what has no name."""
+        name = self._names.get(inode if inode & PLAIN else inode & ~WITHIN)
+        return 0 if name is None else name.generation
+
     def name(self, inode: int) -> str:
         """Return the name of an inode of the root's."""
         return self._names[inode].name
 
     def reference(self, inode: int) -> None:
         """Count one more reference of the kernel's to ``inode``."""
-        if inode in self._names:
-            self._names[inode].lookups += 1
+        name = self._names.get(inode)
+        if name is None:
+            return
+        if name.lookups == 0:
+            self._forgotten.pop(inode, None)
+            self.added += 1
+        name.lookups += 1
 
     def forget(self, inode: int, lookups: int) -> None:
         """Take references of the kernel's back."""
         name = self._names.get(inode)
         if name is None:
             return
-        name.lookups -= lookups
-        if name.lookups <= 0:
-            if name.row is not None:
-                self.rows.remove(name.row)
-            del self._names[inode]
+        name.lookups = max(0, name.lookups - lookups)
+        if name.lookups == 0:
+            self._forgotten[inode] = None
+            if len(self._forgotten) > FORGOTTEN:
+                self._remove(next(iter(self._forgotten)))
 
-    def _add(self, name: str, listed: int, references: int = 0) -> int:
+    def _remove(self, inode: int) -> None:
+        del self._forgotten[inode]
+        row = self._names.pop(inode).row
+        if row is not None:
+            self.rows.remove(row)
+
+    def _add(self, name: str) -> int:
         for attempt in range(self._attempts):
             for inode in _inodes(name, attempt):
                 known = self._names.get(inode)
                 if known is not None and known.name == name:
-                    known.lookups += references
                     return inode
         node = _child(name)
         attempt = 0
         while (inode := _inodes(name, attempt)[node.spec.tree]) in self._names:
-            # Another name has the same hash, as two of 10,000 trees do once in 40 mounts.
-            attempt += 1
+            attempt += 1  # another name has the same hash
         self._attempts = max(self._attempts, attempt + 1)
-        row = self.rows.add(inode, node.spec) if node.spec.is_plain else None
-        self._names[inode] = _Name(name, row, listed + references)
-        self.added += 1
+        generation = int.from_bytes(_digest(name, b"dgenfs-age", 4), "little")
+        row = self.rows.add(inode, generation, node.spec) if node.spec.is_plain else None
+        self._names[inode] = _Name(name, generation, row, 0)
         return inode
 
     def parent(self, inode: int) -> int:
@@ -182,14 +209,14 @@ class Inodes:
 
 def _inodes(name: str, attempt: int) -> tuple[int, int]:
     """Return the inode that ``name`` has if it is a plain file, and if it is a tree."""
-    digest = hashlib.blake2b(
-        os.fsencode(name),
-        digest_size=8,
-        person=b"dgenfs-inode",
-        salt=attempt.to_bytes(16, "little"),
-    ).digest()
-    bits = int.from_bytes(digest, "little")
-    return PLAIN | bits >> 2, max(1, bits >> 33) << TREE_SHIFT
+    bits = int.from_bytes(_digest(name, b"dgenfs-inode", 8, attempt), "little")
+    plain = PLAIN | bits % PLAIN
+    return plain, max(1, bits % PLAIN >> TREE_SHIFT) << TREE_SHIFT
+
+
+def _digest(name: str, purpose: bytes, size: int, attempt: int = 0) -> bytes:
+    salt = attempt.to_bytes(16, "little")
+    return hashlib.blake2b(os.fsencode(name), digest_size=size, person=purpose, salt=salt).digest()
 
 
 def number_of(node: File | Directory) -> int:

@@ -37,6 +37,7 @@ CLUSTER = 1 << 20  # bytes; unit of statfs
 
 _DOT = 1  # position behind "."
 _DOT_DOT = 2
+_DOTS = (b".", b"..")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,7 +84,7 @@ class Operations(pyfuse3.Operations):
         counters: uint64[COUNTERS], see kernels.counters; what was answered here.
     """
 
-    supports_dot_lookup = False
+    supports_dot_lookup = True  # an inode by its number, for handles of files (name_to_handle_at)
     enable_writeback_cache = False
 
     def __init__(
@@ -125,6 +126,8 @@ class Operations(pyfuse3.Operations):
         """Answer a name's attributes; ENOENT if it is not valid."""
         if parent_inode == ROOT and name in self._control_inodes:
             return self._entry(self._control_inodes[name])
+        if name in _DOTS:
+            return self._look_up_again(parent_inode, name)
         try:
             inode = self._inodes.lookup(parent_inode, name)
         except KeyError:
@@ -135,6 +138,15 @@ class Operations(pyfuse3.Operations):
             self._inodes.added = 0
             trio.lowlevel.spawn_system_task(self._drop_entries)
         return self._entry(inode)
+
+    def _look_up_again(self, inode: int, name: bytes) -> EntryAttributes:
+        """Answer what the kernel has of a handle only: an inode's number, or its directory's."""
+        entry = self._entry(inode)
+        if name == b"..":
+            inode = self._inodes.parent(inode)
+            entry = self._entry(inode)
+        self._inodes.reference(inode)
+        return entry
 
     async def _drop_entries(self) -> None:
         """Make the kernel forget names that nobody uses; must not raise."""
@@ -198,7 +210,9 @@ class Operations(pyfuse3.Operations):
     def _entry(self, inode: int) -> EntryAttributes:
         if inode in self._control:
             return self._attributes.of_file(inode, self._control[inode].mode)
-        return self._attributes.of(inode, self._node(inode))
+        entry = self._attributes.of(inode, self._node(inode))
+        entry.generation = self._inodes.generation(inode)
+        return entry
 
     def _node(self, inode: int) -> Node:
         try:

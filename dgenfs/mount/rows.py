@@ -12,14 +12,15 @@ from dgenfs.names.spec import Spec
 CAPACITY = 1 << ids.ROW_BITS  # 128 MiB of address space, resident only as far as it was used
 
 _NEXT_FREE = SIZE  # of a free row
+_LOWER_HALF = (1 << 32) - 1
 
 
 class Rows:
     """Rows of numbers, one for each name that the kernel knows.
 
     For one thread, except for the arrays, which workers read: a row is written before the kernel
-    learns its inode, and freed when the kernel has forgotten it. Every handle on it is closed then,
-    but RELEASE of a tree's file may be on its way.
+    learns its inode, and freed some time after the kernel has forgotten it. Every handle on it is
+    closed then, but RELEASE of a tree's file may be on its way.
 
     Attributes:
         table: uint64[CAPACITY, TABLE_COLUMNS].
@@ -33,7 +34,7 @@ class Rows:
         self._used = 0
         self._free = CAPACITY  # head of the list of freed rows; CAPACITY ends it
 
-    def add(self, inode: int, spec: Spec) -> int:
+    def add(self, inode: int, generation: int, spec: Spec) -> int:
         """Return the row of a new name.
 
         Raises:
@@ -48,7 +49,8 @@ class Rows:
         else:
             raise OSError(errno.ENFILE, f"{CAPACITY} names are in use, no more are supported")
         row = self.table[index]
-        row[lookups.TAG] = int(row[lookups.TAG]) % ids.TAGS + 1
+        tag = (int(row[lookups.TAG]) & _LOWER_HALF) % ids.TAGS + 1
+        row[lookups.TAG] = generation << 32 | tag
         row[:NAME_ROW_WORDS] = spec.row
         row[lookups.INODE] = inode
         self.refresh(index)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dgenfs.kernels import fuse, ids
 from dgenfs.kernels.fuse import Opcode
+from dgenfs.mount import inodes as numbering
 from dgenfs.mount.inodes import ROOT, Inodes
 from life.fuzz_loop import CACHED, REQUEST_BYTES, STORED, Loop
 from life.fuzz_model import Expected, Name, Wrong, data_of, error_of
@@ -25,6 +26,7 @@ class AttributeRequests:
 
     def __init__(self, seed: int, names: Sequence[str], workers: int) -> None:
         self._random = random.Random(seed)
+        numbering.FORGOTTEN = 0  # handles of a name are stale once the kernel has forgotten it
         self._inodes = Inodes(names)
         self.loop = Loop(self._inodes, workers)
         self.loop.notice = self._notice
@@ -135,11 +137,11 @@ class AttributeRequests:
     def _forgettable(self) -> tuple[int, bool]:
         """An inode, and whether it is within a tree: nothing is kept of it, known or not."""
         r = self._random
-        tree = r.randrange(1, 1 << 31) << ids.TREE_SHIFT
+        tree = r.randrange(1, ids.PLAIN >> ids.TREE_SHIFT) << ids.TREE_SHIFT
         within = r.choice((1, ids.DIRECTORIES, ids.WITHIN, r.randrange(1, ids.WITHIN)))
         if r.random() < 0.9:
             return tree + within, True
-        plain = ids.PLAIN | r.getrandbits(62)
+        plain = ids.PLAIN | r.getrandbits(52)
         return r.choice((0, ROOT, 2, 9, tree, within, plain, plain | 1 << 63)), False
 
     def _forget(self, expected: Expected) -> bytes:

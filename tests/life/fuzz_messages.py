@@ -233,7 +233,7 @@ class Requests(AttributeRequests):
             elif change == 2:
                 body = body[:at] + self._junk(9) + body[at:]
             elif change == 3:
-                node += r.choice((1, -1, 1 << 30, 1 << 31, 1 << 62))
+                node += r.choice((1, -1, 1 << 30, 1 << 31, ids.PLAIN))
             elif change == 4:
                 body = b"9" * r.choice((6, 9, 10, 20, 200)) + b"." + content.ext.encode() + b"\0"
             else:
@@ -248,6 +248,7 @@ class Requests(AttributeRequests):
         inode = root + int(body.partition(b".")[0]) + 1
         entry = np.concatenate([self.loop.entry[:5], self.attributes(inode, name.content.size)])
         entry[fuse.ENTRY_NODEID] = inode
+        entry[fuse.ENTRY_GENERATION] = self._inodes.generation(root)
         expected.replies[unique] = data_of(entry.tobytes())
         self.answered["LOOKUP"] += 1
         return message

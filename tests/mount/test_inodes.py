@@ -42,14 +42,14 @@ def test_plain_files(name: str) -> None:
     inode = names.lookup(ROOT, name.encode())
     assert inode is not None
     assert inode & ids.PLAIN
-    assert inode < 2**63
+    assert inode < 2**53
     assert names.resolve(inode) == File(Spec.parse(name))
     assert names.row(inode) == 0
     assert names.name(inode) == name
     assert names.parent(inode) == ROOT
     assert Inodes([name]).lookup(ROOT, name.encode()) == inode
     names.forget(inode, 1)
-    assert len(names) == 0
+    assert names.resolve(inode) == File(Spec.parse(name))
 
 
 @given(data=st.data())
@@ -64,6 +64,7 @@ def test_trees_both_ways(data: st.DataObject) -> None:
     assert len(set(inodes)) == len(inodes)
     last = inodes[-1]
     assert last is not None
+    assert last < 2**52
     found = names.resolve(last)
     assert isinstance(found, File)
     assert (found.spec, found.number) == (Spec.parse(name), file)
@@ -100,7 +101,7 @@ def test_numbers_that_no_file_has(name: str, beyond: int) -> None:
         with pytest.raises(KeyError):
             names.resolve(tree + beyond)
     with pytest.raises(KeyError):
-        names.resolve(tree + (1 << ids.TREE_SHIFT))
+        names.resolve(tree ^ (1 << ids.TREE_SHIFT))
 
 
 @given(name=strategies.hostile_names())
@@ -134,29 +135,80 @@ def test_listed_names_stay() -> None:
     assert len(names) == 2
 
 
-def test_forgotten_when_the_last_reference_goes() -> None:
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many of the names that the kernel forgot are kept."""
+    monkeypatch.setattr(numbering, "FORGOTTEN", 3)
+    return 3
+
+
+def test_forgotten_some_time_after_the_last_reference_goes(kept: int) -> None:
     names = Inodes([])
     inode = names.lookup(ROOT, b"1K")
     assert inode is not None
     assert names.lookup(ROOT, b"1K") == inode
     names.reference(inode)
     names.forget(inode, 2)
-    names.resolve(inode)
+    assert names.unlisted() == [inode]
     names.forget(inode, 1)
+    assert names.unlisted() == []
+    for size in range(2, 2 + kept):
+        names.resolve(inode)
+        other = names.lookup(ROOT, f"{size}K".encode())
+        assert other is not None
+        names.forget(other, 1)
     with pytest.raises(KeyError):
         names.resolve(inode)
     # Must not raise, whatever the kernel says.
     names.forget(inode, 1)
     names.forget(0, 1)
     names.forget(2**64 - 1, 2**63)
+    assert len(names) == kept
+
+
+def test_what_is_asked_for_again_is_not_forgotten(kept: int) -> None:
+    names = Inodes([])
+    first = [names.lookup(ROOT, b"1K"), names.lookup(ROOT, b"5x1K")]
+    for inode in first:
+        assert inode is not None
+        names.forget(inode, 1)
+        names.reference(inode)
+    for size in range(2, 3 * kept):
+        other = names.lookup(ROOT, f"{size}K".encode())
+        assert other is not None
+        names.forget(other, 1)
+    assert set(names.unlisted()) == set(first)
+    assert len(names) == 2 + kept
+    assert [names.lookup(ROOT, name) for name in (b"1K", b"5x1K")] == first
+
+
+@given(names=st.lists(strategies.names(sidecars=False), min_size=2, max_size=2, unique=True))
+def test_generations_tell_names_apart(names: list[str]) -> None:
+    """Also where all have one number, one after the other."""
+    inodes = [Inodes([]) for _ in names]
+    numbers = [one.lookup(ROOT, name.encode()) for one, name in zip(inodes, names, strict=True)]
+    generations = []
+    for one, inode, name in zip(inodes, numbers, names, strict=True):
+        assert inode is not None
+        generation = one.generation(inode)
+        assert 0 <= generation < 2**32
+        if Spec.parse(name).tree:
+            assert one.generation(inode + 1) == generation
+        assert int(one.rows.table[0, lookups.TAG]) >> 32 == generation
+        generations.append(generation)
+    assert len(set(generations)) == 2
 
 
 def test_names_added_are_counted() -> None:
     names = Inodes(["1K"])
     names.added = 0
     for name in ("1K", "2K", "2K", "3K"):
-        names.lookup(ROOT, name.encode())
+        inode = names.lookup(ROOT, name.encode())
     assert names.added == 2
+    assert inode is not None
+    names.forget(inode, 1)
+    names.lookup(ROOT, b"3K")
+    assert names.added == 3
 
 
 @pytest.fixture
@@ -218,14 +270,26 @@ def test_forgetting_one_of_several_of_one_hash() -> None:
         inodes[gone] = again
 
 
+FORGOTTEN = 2
+
+
 class References(RuleBasedStateMachine):
     """Lookups and forgets in any order, against a count of references."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(numbering, "FORGOTTEN", FORGOTTEN)
+
+    def teardown(self) -> None:
+        self.patch.undo()
 
     @initialize(listed=st.lists(st.sampled_from(["0", "1", "2x3"]), unique=True))
     def start(self, listed: list[str]) -> None:
         self.names = Inodes(listed)
         self.listed = listed
         self.references: dict[str, int] = {}
+        self.forgotten: list[str] = []
         self.inodes: dict[str, int] = {}
 
     @rule(name=st.sampled_from(["0", "1", "2", "3_c2", "2x3", "4x4_f2", "5x5"]))
@@ -234,6 +298,7 @@ class References(RuleBasedStateMachine):
         assert inode is not None
         assert self.inodes.setdefault(name, inode) == inode
         self.references[name] = self.references.get(name, 0) + 1
+        self.forgotten = [other for other in self.forgotten if other != name]
 
     @precondition(lambda self: any(self.references.values()))
     @rule(data=st.data())
@@ -242,10 +307,14 @@ class References(RuleBasedStateMachine):
         count = data.draw(st.integers(1, self.references[name]))
         self.names.forget(self.inodes[name], count)
         self.references[name] -= count
+        if not self.references[name] and name not in self.listed:
+            self.forgotten.append(name)
+            del self.forgotten[:-FORGOTTEN]
 
     @invariant()
     def only_what_is_known_is_kept(self) -> None:
         known = {name for name, count in self.references.items() if count} | set(self.listed)
+        known |= set(self.forgotten)
         assert len(self.names) == len(known)
         for name, inode in self.inodes.items():
             if name in known:
@@ -253,8 +322,8 @@ class References(RuleBasedStateMachine):
             else:
                 with pytest.raises(KeyError):
                     self.names.resolve(inode)
-        kept = self.names.rows.table[:20, lookups.INODE]
-        assert int((kept != 0).sum()) == len(known)
+        rows = self.names.rows.table[:20, lookups.INODE]
+        assert int((rows != 0).sum()) == len(known)
 
 
 TestReferences = References.TestCase
@@ -266,7 +335,7 @@ def spec(size: int = 1000) -> Spec:
 
 def test_handles_of_a_row() -> None:
     table = Rows()
-    index = table.add(77, Spec.parse("500x1K_d3_c2"))
+    index = table.add(77, 0, Spec.parse("500x1K_d3_c2"))
     for file in (0, 1, 499):
         fh = table.handle(index, file)
         assert 0 < fh < ids.CONTROL
@@ -289,7 +358,7 @@ def bad(table: Rows, fh: int) -> None:
 
 def test_handles_that_are_none() -> None:
     table = Rows()
-    index = table.add(77, Spec.parse("500x1K"))
+    index = table.add(77, 0, Spec.parse("500x1K"))
     good = table.handle(index, 0)
     for fh in (0, 1, good + 500, good + (1 << ids.FILE_BITS), ids.CONTROL - 1):
         bad(table, fh)
@@ -307,11 +376,11 @@ EMPTY = Rows()
 def test_a_row_used_again() -> None:
     """Handles of before are not those of what took their row."""
     table = Rows()
-    index = table.add(77, spec())
+    index = table.add(77, 0, spec())
     old = table.handle(index, 0)
     table.remove(index)
     bad(table, old)
-    assert table.add(88, spec(5)) == index
+    assert table.add(88, 0, spec(5)) == index
     bad(table, old)
     row, _ = table.resolve(table.handle(index, 0))
     assert row[SIZE] == 5
@@ -319,12 +388,12 @@ def test_a_row_used_again() -> None:
 
 def test_tags_start_over() -> None:
     table = Rows()
-    index = table.add(1, spec())
-    table.table[index, lookups.TAG] = ids.TAGS
+    index = table.add(1, 0, spec())
+    table.table[index, lookups.TAG] = 7 << 32 | ids.TAGS
     assert table.handle(index, (1 << ids.FILE_BITS) - 1) < ids.CONTROL
     table.remove(index)
-    assert table.add(2, spec()) == index
-    assert table.table[index, lookups.TAG] == 1
+    assert table.add(2, 9, spec()) == index
+    assert table.table[index, lookups.TAG] == 9 << 32 | 1
     table.resolve(table.handle(index, 0))
 
 
@@ -335,17 +404,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Rows:
 
 
 def test_full_table(small: Rows) -> None:
-    rows = [small.add(100 + i, spec(i)) for i in range(8)]
+    rows = [small.add(100 + i, 0, spec(i)) for i in range(8)]
     assert sorted(rows) == list(range(8))
     for _ in range(2):
         with pytest.raises(OSError, match="8 names") as failed:
-            small.add(200, spec())
+            small.add(200, 0, spec())
         assert failed.value.errno == errno.ENFILE
     small.remove(rows[3])
     small.remove(rows[5])
-    assert {small.add(301, spec()), small.add(302, spec())} == {rows[3], rows[5]}
+    assert {small.add(301, 0, spec()), small.add(302, 0, spec())} == {rows[3], rows[5]}
     with pytest.raises(OSError, match="8 names"):
-        small.add(303, spec())
+        small.add(303, 0, spec())
     for i in (0, 1, 2, 4, 6, 7):
         assert small.resolve(small.handle(rows[i], 0))[0][SIZE] == i
 
@@ -354,7 +423,7 @@ def test_hints(small: Rows) -> None:
     """The last of two of the same hash is found; the other after a refresh."""
     one, other = 1 << ids.TREE_SHIFT, (1 << ids.TREE_SHIFT) ^ ids.HINTS << 40
     assert lookups.hint(one) != lookups.hint(one + (1 << ids.TREE_SHIFT))
-    rows = {inode: small.add(inode, spec()) for inode in (one, other)}
+    rows = {inode: small.add(inode, 0, spec()) for inode in (one, other)}
     for inode, row in rows.items():
         small.refresh(row)
         assert small.hints[lookups.hint(inode)] == row
