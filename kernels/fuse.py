@@ -54,7 +54,7 @@ IN_NODEID = 2
 IN_HEADER = 40  # bytes
 
 # Requests, words; bytes are counted from the header on.
-READ_FH = RELEASE_FH = 5
+READ_FH = RELEASE_FH = FLUSH_FH = 5
 READ_OFFSET = 6
 READ_SIZE = 7  # the lower half; READDIR's is the same
 READ_REQUEST = 80  # bytes
@@ -63,6 +63,7 @@ BATCH_FORGET_FIRST = 6
 OPEN_FLAGS = 5  # the lower half
 OPEN_REQUEST = 48  # bytes up to what is read of it
 RELEASE_REQUEST = 48  # bytes up to what is read of it
+FLUSH_REQUEST = 48  # bytes up to what is read of it
 GETXATTR_SIZE = 5  # the lower half; LISTXATTR's is the same
 GETXATTR_REQUEST = 48  # bytes, without a name
 GETXATTR_NAME = 6

@@ -21,6 +21,8 @@ from dgenfs.kernels.counters import (
     count_latency,
 )
 from dgenfs.kernels.fuse import (
+    FLUSH_FH,
+    FLUSH_REQUEST,
     GETXATTR_NAME,
     GETXATTR_NAME_BYTE,
     GETXATTR_OUT,
@@ -68,7 +70,6 @@ ENOENT = errno.ENOENT
 EBADF = errno.EBADF
 EINVAL = errno.EINVAL
 EIO = errno.EIO
-ENOSYS = errno.ENOSYS
 ENODATA = errno.ENODATA
 ENOTTY = errno.ENOTTY
 
@@ -208,8 +209,10 @@ def answer(fuse, opening, entry, hints, table, cache, scratch, counters, receive
         return True  # and counted
     answered = True
     if opcode == FLUSH:
-        # Once: the kernel then leaves it out.
-        reply(fuse, scratch, 0, ENOSYS, 0)
+        # Of a control file it says whether what was written was whole.
+        answered = received < FLUSH_REQUEST or scratch.words[FLUSH_FH] < _CONTROL
+        if answered:
+            reply(fuse, scratch, 0, 0, 0)
     elif opcode == IOCTL:
         # Python's open() asks of each file whether it is a terminal.
         reply(fuse, scratch, 0, ENOTTY, 0)

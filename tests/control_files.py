@@ -13,10 +13,11 @@ def read_once(path: Path) -> bytes:
         return os.pread(fd, 1 << 20, 0)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, times: int = 1) -> None:
     fd = os.open(path, os.O_WRONLY)
     try:
-        assert os.write(fd, data) == len(data)
+        for _ in range(times):
+            assert os.write(fd, data) == len(data)
     finally:
         os.close(fd)
 

@@ -39,7 +39,7 @@ class Attributes:
     def of(self, inode: int, node: Node) -> EntryAttributes:
         """Return the attributes of a node of the catalog."""
         if isinstance(node, File):
-            entry = self.of_file(inode, FILE_MODE)
+            entry = self._entry(inode, stat.S_IFREG | FILE_MODE)
             entry.st_size = node.size
             entry.st_blocks = -(-node.size // SECTOR)
             entry.st_blksize = block_size(np.uint64(node.size))
@@ -51,9 +51,13 @@ class Attributes:
             entry.st_nlink += node.count
         return entry
 
-    def of_file(self, inode: int, mode: int) -> EntryAttributes:
-        """Return the attributes of an empty file with the permissions ``mode``."""
-        return self._entry(inode, stat.S_IFREG | mode)
+    def of_control_file(self, inode: int, mode: int, size: int) -> EntryAttributes:
+        """Return the attributes of a control file; its size may be another the next time."""
+        entry = self._entry(inode, stat.S_IFREG | mode)
+        entry.st_size = size
+        entry.st_blocks = -(-size // SECTOR)
+        entry.attr_timeout = entry.entry_timeout = 0
+        return entry
 
     def _entry(self, inode: int, mode: int) -> EntryAttributes:
         entry = EntryAttributes()
@@ -71,7 +75,7 @@ class Attributes:
         Returns:
             uint64[ENTRY_WORDS].
         """
-        entry = self.of_file(0, FILE_MODE)
+        entry = self._entry(0, stat.S_IFREG | FILE_MODE)
         seconds, nanoseconds = divmod(entry.st_mtime_ns, 10**9)
         packed = struct.pack(
             ENTRY_FORMAT,

@@ -19,6 +19,7 @@ from dgenfs.mount.workers import Workers
 log = logging.getLogger(__name__)
 
 _SETTINGS = ("workers_per_node", "cache_bytes")
+_MEASURED = ("workers", "cache")  # of a node
 
 
 class ControlFile(Protocol):
@@ -36,7 +37,10 @@ class ControlFile(Protocol):
         """Return the content, taken at open."""
 
     async def write(self, data: bytes) -> None:
-        """Take what was written at once; FUSEError if it is nothing to take."""
+        """Take what was written; FUSEError if it is nothing to take."""
+
+    def refuse(self, data: bytes) -> None:
+        """Say that what was written ended before it was whole."""
 
 
 class ReportFile:
@@ -56,6 +60,9 @@ class ReportFile:
     async def write(self, _data: bytes) -> None:
         """Refuse."""
         raise pyfuse3.FUSEError(errno.EROFS)
+
+    def refuse(self, data: bytes) -> None:
+        """Say nothing: what was written was refused at once."""
 
 
 class TopologyFile:
@@ -110,7 +117,7 @@ class TopologyFile:
     async def write(self, data: bytes) -> None:
         """Retune; EINVAL and a line in the log for anything that is not wholly understood."""
         try:
-            settings = _settings(data)
+            settings = _settings(data, json.loads(self.read()))
             async with self._retuning:
                 # In a thread: workers may be waiting for this one to take their requests.
                 await trio.to_thread.run_sync(lambda: self._workers.retune(**settings))
@@ -118,6 +125,10 @@ class TopologyFile:
             log.warning(".topology: %s: nothing was changed", error)
             raise pyfuse3.FUSEError(errno.EINVAL) from error
         log.info(".topology: %s", settings)
+
+    def refuse(self, data: bytes) -> None:
+        """Say so in the log."""
+        log.info(".topology: %r ends before its object does: nothing was changed", data[:80])
 
 
 def _cpu_seconds() -> dict[int | None, float]:
@@ -130,16 +141,29 @@ def _cpu_seconds() -> dict[int | None, float]:
     return {one.id: one.user_time + one.system_time for one in threads}
 
 
-def _settings(data: bytes) -> dict[str, int | None]:
+def _settings(data: bytes, shown: dict[str, Any]) -> dict[str, int | None]:
+    """Return what is to be set; all else must be as it is shown, but for what is measured."""
     values = json.loads(data)
     if not isinstance(values, dict) or not values:
         raise ValueError(f"{data[:80]!r} is no JSON object with {' or '.join(_SETTINGS)}")
     for name, value in values.items():
-        if name not in _SETTINGS:
+        if name in _SETTINGS:
+            if type(value) is not int:
+                raise ValueError(f"{name} {value!r}: must be a whole number")
+        elif name not in shown:
             raise ValueError(f"{name!r} is no setting: use {' or '.join(_SETTINGS)}")
-        if type(value) is not int:
-            raise ValueError(f"{name} {value!r}: must be a whole number")
+        elif _lasting(value) != _lasting(shown[name]):
+            raise ValueError(f"{name} cannot be set: use {' or '.join(_SETTINGS)}")
     return {name: values.get(name) for name in _SETTINGS}
+
+
+def _lasting(value: Any) -> Any:
+    """Return what is shown without what changes by itself and with the settings."""
+    if isinstance(value, list):
+        return [_lasting(one) for one in value]
+    if isinstance(value, dict):
+        return {name: one for name, one in value.items() if name not in _MEASURED}
+    return value
 
 
 def as_json(value: Any) -> bytes:

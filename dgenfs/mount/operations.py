@@ -18,7 +18,7 @@ import trio
 from numpy.typing import NDArray
 from pyfuse3 import EntryAttributes, FileHandleT, FileInfo, FUSEError, InodeT, RequestContext
 
-from dgenfs.content.view import Literal, View
+from dgenfs.content.view import View
 from dgenfs.kernels import counters as counts
 from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, Opcode
 from dgenfs.kernels.ids import CONTROL
@@ -26,6 +26,7 @@ from dgenfs.kernels.opening import Opening, count_handles, open_flags
 from dgenfs.logs import TRACE
 from dgenfs.mount.attributes import Attributes, extended_attributes
 from dgenfs.mount.control import ControlFile
+from dgenfs.mount.control_handles import ControlHandles
 from dgenfs.mount.forgetting import drop_entries
 from dgenfs.mount.inodes import KEPT, ROOT, Inodes, entries
 from dgenfs.mount.python_plane import Reader
@@ -41,7 +42,6 @@ _DOTS = (b".", b"..")
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, R]]
 
 
@@ -114,7 +114,7 @@ class Operations(pyfuse3.Operations):
         self._opening = opening
         self._mountpoint = mountpoint
         self._views: dict[int, View] = {}  # by handle, of what has no row
-        self._writable: dict[int, ControlFile] = {}  # by handle
+        self._control_handles = ControlHandles(os.getuid())
         self._next_handle = CONTROL
         self._attributes = Attributes(os.getuid(), os.getgid())
         self.counters = counters
@@ -209,7 +209,10 @@ class Operations(pyfuse3.Operations):
 
     def _entry(self, inode: int) -> EntryAttributes:
         if inode in self._control:
-            return self._attributes.of_file(inode, self._control[inode].mode)
+            file = self._control[inode]
+            return self._attributes.of_control_file(
+                inode, file.mode, self._control_handles.size(file)
+            )
         entry = self._attributes.of(inode, self._node(inode))
         entry.generation = self._inodes.generation(inode)
         return entry
@@ -284,13 +287,13 @@ class Operations(pyfuse3.Operations):
     # Files.
 
     @handler(Opcode.OPEN)
-    async def open(self, inode: InodeT, flags: int, _: RequestContext) -> FileInfo:
+    async def open(self, inode: InodeT, flags: int, context: RequestContext) -> FileInfo:
         """Answer a handle; EROFS to write a data file."""
         control = self._control.get(inode)
         if control is not None:
-            writes = flags & os.O_ACCMODE == os.O_WRONLY
-            handle = self._open(View.of(Literal(b"" if writes else control.read())))
-            self._writable[handle] = control
+            reads = flags & os.O_ACCMODE != os.O_WRONLY
+            handle = self._control_handles.open(control, context.uid, reads=reads)
+            self.counters[counts.OPENED] += 1
             return FileInfo(fh=handle, direct_io=True, keep_cache=False)
         node = self._node(inode)
         if not isinstance(node, File):
@@ -299,7 +302,10 @@ class Operations(pyfuse3.Operations):
             raise FUSEError(errno.EROFS)
         row = self._inodes.row(inode)
         if row is None:
-            handle = self._open(node.view())
+            handle = FileHandleT(self._next_handle)
+            self._next_handle += 1
+            self._views[handle] = node.view()
+            self.counters[counts.OPENED] += 1
         else:
             self._inodes.rows.refresh(row)
             handle = FileHandleT(self._inodes.rows.handle(row, node.number))
@@ -309,20 +315,15 @@ class Operations(pyfuse3.Operations):
         flags = open_flags(np.uint64(node.size), self._opening.limits)
         return FileInfo(fh=handle, direct_io=bool(flags & FOPEN_DIRECT_IO), keep_cache=True)
 
-    def _open(self, view: View) -> FileHandleT:
-        handle = self._next_handle
-        self._next_handle += 1
-        self._views[handle] = view
-        self.counters[counts.OPENED] += 1
-        return FileHandleT(handle)
-
     @handler(Opcode.READ)
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Answer bytes: fewer than asked for at the end only."""
-        if fh in self._writable:
-            return self._opened(self._views, fh).read(off, size)
+        if fh in self._control_handles:
+            return self._control_handles.read(fh, off, size)
         if fh >= CONTROL:
-            data = self._reader.read_view(self._opened(self._views, fh), off, size)
+            if fh not in self._views:
+                raise FUSEError(errno.EBADF)
+            data = self._reader.read_view(self._views[fh], off, size)
         else:
             data = self._reader.read(*self._inodes.rows.resolve(fh), off, size)
         self.counters[counts.BYTES] += len(data)
@@ -331,23 +332,23 @@ class Operations(pyfuse3.Operations):
     @handler(Opcode.WRITE)
     async def write(self, fh: FileHandleT, _off: int, buf: bytes) -> int:
         """Take a control file's new values; EINVAL if they are not valid."""
-        if fh < CONTROL:
+        if fh not in self._control_handles:
             raise FUSEError(errno.EROFS)
-        await self._opened(self._writable, fh).write(buf)
+        await self._control_handles.write(fh, buf)
         return len(buf)
+
+    @handler(Opcode.FLUSH)
+    async def flush(self, fh: FileHandleT) -> None:
+        """Answer EINVAL if a control file's new values are not whole."""
+        if fh in self._control_handles:
+            await self._control_handles.flush(fh)
 
     @handler(Opcode.RELEASE)
     async def release(self, fh: FileHandleT) -> None:
         """Forget a handle."""
         self._views.pop(fh, None)
-        self._writable.pop(fh, None)
+        self._control_handles.release(fh)
         self.counters[counts.RELEASED] += 1
-
-    @staticmethod
-    def _opened(opened: dict[int, T], fh: int) -> T:
-        if fh not in opened:
-            raise FUSEError(errno.EBADF)
-        return opened[fh]
 
     # Extended attributes.
 

@@ -285,10 +285,16 @@ class Requests(AttributeRequests):
         return message
 
     def _flush(self, expected: Expected) -> bytes:
+        r = self._random
+        fh = r.getrandbits(64) >> r.choice((0, 1, 30))
+        body = (struct.pack("<Q", fh) + r.randbytes(16))[: r.choice((24, 24, 24, 8, 7, 0))]
         unique = self._unique(expected)
-        expected.replies[unique] = error_of(errno.ENOSYS)
+        message = self._message(Opcode.FLUSH, unique, r.getrandbits(64), body)
+        if len(body) >= 8 and fh >= ids.CONTROL:
+            return self._forward(expected, message)
+        expected.replies[unique] = error_of(0)
         self.answered["FLUSH"] += 1
-        return self._message(Opcode.FLUSH, unique, self._random.getrandbits(64), self._junk(24))
+        return message
 
     def _interrupt(self, expected: Expected) -> bytes:
         self.answered["INTERRUPT"] += 1

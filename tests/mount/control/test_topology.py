@@ -24,7 +24,7 @@ from dgenfs.mount.workers import DEFAULT_CACHE
 
 EXTENT = 64 << 10
 BLOCK = 4 << 20
-REFUSED = r"WARNING dgenfs.mount.control .*nothing was changed"
+REFUSED = r"(?:WARNING|INFO) dgenfs.mount.control .*nothing was changed"
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +180,72 @@ def test_retuning_by_a_shell(mount: Mount) -> None:
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        'bash -c "echo \\$\'{\\n\\"cache_bytes\\":\\n4194304}\'" > .topology',
+        "{ printf '{\"cache_'; printf 'bytes\": 41'; printf '94304'; echo '}'; } > .topology",
+        "(/bin/echo '{\"cache_bytes\"'; /bin/echo ': 4194304}'; /bin/echo) > .topology",
+        "echo '{\"cache_bytes\": 4194304}' | dd of=.topology bs=4 conv=notrunc",
+        "echo '{\"cache_bytes\": 4194304}' | dd of=.topology bs=1 oflag=append conv=notrunc",
+        "printf '{\\n  \"cache_bytes\": 4194304\\n}\\n' | tee .topology",
+        'echo \'{"cache_bytes": 8388608}\n{"cache_bytes": 4194304}\' | dd of=.topology bs=8',
+        "echo '{\"cache_bytes\": 4194304}' | busybox tee .topology",
+        'cat .topology > /dev/shm/$$; sed \'s/"cache_bytes": 8388608/"cache_bytes": 4194304/\''
+        " /dev/shm/$$ > .topology; rm /dev/shm/$$",
+    ],
+)
+def test_retuning_piece_by_piece(mount: Mount, command: str) -> None:
+    """As shells and their commands write, whatever they do with the descriptor meanwhile."""
+    before = settings_of(mount)
+    assert before[1] == 8 << 20
+    subprocess.run(command, shell=True, cwd=mount.path, check=True, timeout=30)
+    assert settings_of(mount) == (before[0], 4 << 20)
+
+
+def test_what_is_shown_can_be_written_back(mount: Mount) -> None:
+    """Also when other settings were made in between, and with the largest number of workers."""
+    path = mount.path / ".topology"
+    before = settings_of(mount)
+    shown = path.read_bytes()
+    write(path, b'{"workers_per_node": 256, "cache_bytes": 0}')
+    many = path.read_bytes()
+    assert len(many) == path.stat().st_size
+    if "compiled" in mount.process.args:  # type: ignore[operator]
+        assert len(many) > 16 << 10
+    write(path, shown)
+    assert settings_of(mount) == before
+    write(path, many)
+    assert settings_of(mount) == (256, 0)
+    write(path, shown)
+
+
+def test_what_cannot_be_set_is_named(shared: Mount) -> None:
+    for name, value in (("block_bytes", 8192), ("nodes", []), ("memory_nodes", [{"node": 7}])):
+        found = shared.topology()
+        found[name] = value
+        with pytest.raises(OSError, match=r".") as failed:
+            write(shared.path / ".topology", json.dumps(found).encode())
+        assert failed.value.errno == errno.EINVAL
+        assert f".topology: {name} cannot be set: use workers_per_node or cache_bytes" in shared.log
+
+
+def test_a_part_is_refused_at_close_and_may_go_on(shared: Mount) -> None:
+    before = settings_of(shared)
+    fd = os.open(shared.path / ".topology", os.O_WRONLY)
+    try:
+        os.write(fd, b'{"workers_per_node"')
+        for _ in range(2):
+            with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+                os.close(os.dup(fd))
+        assert settings_of(shared) == before
+        os.write(fd, b": 3}")
+        assert settings_of(shared)[0] == 3
+        os.close(os.dup(fd))
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -209,6 +275,10 @@ def test_retuning_by_a_shell(mount: Mount) -> None:
         '{"workers_per_node": 3, "cache_bytes": -1}',
         '{"workers_per_node": 0, "cache_bytes": 0}',
         '{"nodes": []}',
+        '{"block_bytes": 8192}',
+        '{"workers_per_node": 3, "block_bytes": 8192}',
+        '{"workers_per_node": 3',
+        '{"workers_per_node": "}',
         '{"workers_per_node": 3} {"workers_per_node": 4}',
         "[" * 2000,
         '{"cache_bytes": ' + "1" * 4000 + "}",
@@ -262,9 +332,8 @@ def test_what_cannot_be_written(shared: Mount) -> None:
             write(shared.path / name, b"{}")
         assert failed.value.errno == errno.EROFS
     with pytest.raises(OSError, match=r".") as failed:
-        write(shared.path / ".topology", b" " * 5000 + b'{"workers_per_node": 3}')
-    # At most 4 KiB come in one request, and a part says nothing.
-    assert failed.value.errno == errno.EINVAL
+        write(shared.path / ".topology", b"{" * 4096, times=257)
+    assert failed.value.errno == errno.EFBIG
 
 
 def test_the_default_cache_is_half_the_share_of_the_last_level(tmp_path: Path) -> None:
