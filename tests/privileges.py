@@ -13,6 +13,24 @@ BY_THE_MODE = (
 )
 
 
+NOBODY = 65534
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Do without root's rights, where the tests have them."""
+    user, group = os.geteuid(), os.getegid()
+    if user == 0:
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if user == 0:
+            os.seteuid(user)
+            os.setegid(group)
+
+
 def as_root(*command: str) -> str:
     """Run a command as root and return its standard output."""
     prefix = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]

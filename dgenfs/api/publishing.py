@@ -1,33 +1,28 @@
 """Generated content written out: to a file, a directory of files, or a pipe."""
 
 import errno
+import functools
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.api.parts import DIRECTORY, NEW, Part, naming, opened
 from dgenfs.content.view import View
 from dgenfs.kernels.trees import make_files
 from dgenfs.machine import topology
-from dgenfs.machine.system_calls import sync_file_system
+from dgenfs.machine.file_users import storage_user
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
-NEW = os.O_CREAT | os.O_EXCL
-NO_LINKS = (
-    errno.EPERM,
-    errno.EOPNOTSUPP,
-    errno.ENOSYS,
-)  # from link(2), on file systems without links
 
 Progress = Callable[[int], None]
 Item = TypeVar("Item")
@@ -37,17 +32,17 @@ class _Chunk(NamedTuple):
     """One write.
 
     Attributes:
-        path: the file.
+        opened: opens the file for it. Only the first write to a file of a tree makes it: one that
+            was removed meanwhile would come back with a hole.
+        path: the file's, for errors.
         source: the bytes, at most CHUNK.
         at: where in the file they go.
-        flags: NEW for the only chunk of a file that is to be made. All others must find theirs: one
-            that was removed meanwhile would come back with a hole.
     """
 
+    opened: Callable[[], AbstractContextManager[int]]
     path: Path
     source: View
     at: int
-    flags: int = 0
 
 
 def write_stream(source: View, descriptor: int, progress: Progress) -> None:
@@ -94,33 +89,29 @@ def write_file(source: View, path: Path, progress: Progress, *, force: bool = Fa
     except FileNotFoundError:
         there = None
     if there is not None and (stat.S_ISFIFO(there.st_mode) or stat.S_ISCHR(there.st_mode)):
-        with _opened(path) as descriptor:
+        with naming(path), _device(path, there) as descriptor:
             write_stream(source, descriptor, progress)
-    elif not force and os.path.lexists(path):
+        return
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        raise FileExistsError(
+            f"{path}: is a directory, no file or device that can be written over; remove it or "
+            "give another path"
+        )
+    if not force and os.path.lexists(path):
         raise FileExistsError(f"{path}: is there already; --force writes over it")
-    elif there is not None and stat.S_ISBLK(there.st_mode):
-        with _opened(path) as descriptor:
-            _write(_chunks(source, path), progress)
-            os.fsync(descriptor)
-    elif there is not None and not stat.S_ISREG(there.st_mode):
-        raise FileExistsError(f"{path}: is no file or device that can be written over")
-    else:
-        # What is written over is the file, not the link to it.
-        path = Path(os.path.realpath(path, strict=there is not None)) if force else path
-        part = _part(path)
-        with _opened(part, NEW) as descriptor:
-            try:
-                _write(_chunks(source, part), progress)
-                if there is not None:
-                    _take_over(descriptor, there)
-                os.fsync(descriptor)
-                if force:
-                    part.replace(path)
-                else:
-                    _publish(part, path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+    if there is not None:
+        if not (stat.S_ISBLK(there.st_mode) or stat.S_ISREG(there.st_mode)):
+            raise FileExistsError(f"{path}: is no file or device that can be written over")
+        if user := storage_user(there):
+            raise OSError(errno.EBUSY, f"is in use: {user} stores its blocks there", str(path))
+        if stat.S_ISBLK(there.st_mode):
+            _write_device(source, path, there, progress)
+            return
+    # What is written over is the file, not the link to it.
+    target = Path(os.path.realpath(path, strict=there is not None)) if force else path
+    with Part(target) as part:
+        _write(_chunks(source, part.path, part.descriptor), progress)
+        part.publish(over=force, like=there)
 
 
 def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
@@ -135,123 +126,113 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
         FileExistsError: ``path`` is there, or was made while the tree was written.
         OSError: a file cannot be written; nothing is left of the tree.
     """
-    there = f"{path}: is there already; remove it or give another path"
     if os.path.lexists(path):
-        raise FileExistsError(there)
-    part = _part(path)
-    part.mkdir()
-    try:
-        with _opened(part, os.O_DIRECTORY, os.O_RDONLY) as descriptor:
-            for directory in range(spec.directories):
-                (part / spec.directory_name(directory)).mkdir()
-            if spec.size <= CHUNK and spec.is_plain:
-                _make_files(spec, descriptor, part, progress)
-            else:
-                _write(_tree_chunks(spec, part), progress)
-            sync_file_system(descriptor, part)
-        try:
-            part.rename(path)
-        except OSError as error:
-            if os.path.lexists(path):
-                raise FileExistsError(there) from error
-            raise
-    except BaseException:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(part)
-        raise
+        raise FileExistsError(f"{path}: is there already; remove it or give another path")
+    with Part(path, tree=True) as part:
+        for directory in range(spec.directories):
+            name = spec.directory_name(directory)
+            with naming(part.path / name):
+                os.mkdir(name, dir_fd=part.descriptor)
+        if spec.size <= CHUNK and spec.is_plain:
+            _make_files(spec, part, progress)
+        else:
+            _write(_tree_chunks(spec, part), progress)
+        _require_all(spec, part)
+        part.publish()
 
 
 @contextmanager
-def _opened(path: Path, flags: int = 0, access: int = os.O_WRONLY) -> Iterator[int]:
-    descriptor = os.open(path, access | flags | os.O_CLOEXEC, 0o666)
-    try:
+def _device(path: Path, there: os.stat_result, flags: int = 0) -> Iterator[int]:
+    """Yield a descriptor of what was found ``there``, to write."""
+    with opened(path, os.O_WRONLY | flags) as descriptor:
+        if not os.path.samestat(os.fstat(descriptor), there):
+            raise FileExistsError(f"{path}: was replaced by another file just now")
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
-def _publish(part: Path, path: Path) -> None:
-    """Give a whole file its name; FileExistsError if that was taken meanwhile."""
-    taken = f"{path}: was made while its content was written; --force writes over it"
+def _write_device(source: View, path: Path, there: os.stat_result, progress: Progress) -> None:
+    """Write to the start of a block device that nothing uses and that has room for all."""
     try:
-        os.link(part, path)
-    except FileExistsError as error:
-        raise FileExistsError(taken) from error
+        with naming(path), _device(path, there, os.O_EXCL) as descriptor:
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            if size < source.size:
+                holds = f"holds {size} bytes, and the content has {source.size}"
+                raise OSError(errno.ENOSPC, holds)
+            _write(_chunks(source, path, descriptor), progress)
+            os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in NO_LINKS:
+        if error.errno != errno.EBUSY:
             raise
-        if os.path.lexists(path):
-            raise FileExistsError(taken) from error
-        part.replace(path)
-    else:
-        part.unlink()
+        used = "is in use: mounted, swapped to, or a part of another device"
+        raise OSError(errno.EBUSY, used, str(path)) from error
 
 
-def _take_over(descriptor: int, there: os.stat_result) -> None:
-    """Give a new file the owner, where that is allowed, and the permissions of the one there."""
-    with suppress(PermissionError):
-        os.fchown(descriptor, there.st_uid, there.st_gid)
-    os.fchmod(descriptor, there.st_mode & 0o777)
-
-
-def _part(path: Path) -> Path:
-    part = path.with_name(f"{path.name}.part")
-    if os.path.lexists(part):
-        raise FileExistsError(f"{part}: is left from an earlier run; remove it")
-    return part
-
-
-def _tree_chunks(spec: Spec, path: Path) -> Iterator[_Chunk]:
+def _tree_chunks(spec: Spec, part: Part) -> Iterator[_Chunk]:
     """Yield the chunks of a tree's files, which are not there."""
     for file in range(spec.files):
-        inside = path / spec.path(file)
+        name = spec.path(file)
         source = spec.view(file)
+        path = part.path / name
+        make = functools.partial(opened, name, NEW, part.descriptor)
         if source.size <= CHUNK:
             # The thread that writes it makes it too: a file more to open takes a small one's time.
-            yield _Chunk(inside, source, 0, NEW)
+            yield _Chunk(make, path, source, 0)
         else:
-            with _opened(inside, NEW):
+            with naming(path), make():
                 pass
-            yield from _chunks(source, inside)
+            again = functools.partial(opened, name, os.O_WRONLY | os.O_NOFOLLOW, part.descriptor)
+            yield from _chunks(source, path, again)
 
 
-def _make_files(spec: Spec, folder: int, path: Path, progress: Progress) -> None:
-    """Make all files of a tree, each in one write.
-
-    Args:
-        spec: the tree's.
-        folder: descriptor of its directory.
-        path: that directory's, for the error.
-        progress: called with the number of bytes written since the last call.
-    """
+def _make_files(spec: Spec, part: Part, progress: Progress) -> None:
+    """Make all files of a tree, each in one write."""
 
     def make(files: range, buffer: NDArray[np.uint8]) -> int:
-        made, error = make_files(folder, np.uint64(files.start), len(files), buffer, spec.row)
+        first = np.uint64(files.start)
+        made, error = make_files(part.descriptor, first, len(files), buffer, spec.row)
         if error:
-            raise OSError(error, os.strerror(error), str(path / spec.path(files[made])))
+            raise OSError(error, os.strerror(error), str(part.path / spec.path(files[made])))
         return len(files) * spec.size
 
     _on_threads(make, spec.batches(CHUNK), progress)
 
 
-def _chunks(source: View, path: Path) -> Iterator[_Chunk]:
-    """Yield the chunks of a file that is there."""
+def _require_all(spec: Spec, part: Part) -> None:
+    """Raise FileNotFoundError if files were removed while others were made."""
+    found = 0
+    for directory in range(max(1, spec.directories)):
+        name = "." if spec.per_directory is None else spec.directory_name(directory)
+        with (
+            naming(part.path / name),
+            opened(name, DIRECTORY, part.descriptor) as descriptor,
+            os.scandir(descriptor) as entries,
+        ):
+            found += sum(1 for _ in entries)
+    if found != spec.files:
+        said = f"{found} files are there, where {spec.files} were made"
+        raise FileNotFoundError(errno.ENOENT, said, str(part.path))
+
+
+def _chunks(
+    source: View, path: Path, file: int | Callable[[], AbstractContextManager[int]]
+) -> Iterator[_Chunk]:
+    """Yield the chunks of a file that is there, by its descriptor or by what opens it."""
+    opener = (lambda: nullcontext(file)) if isinstance(file, int) else file
     for start in range(0, max(1, source.size), CHUNK):
-        yield _Chunk(path, source.part(start, min(CHUNK, source.size - start)), start)
+        yield _Chunk(opener, path, source.part(start, min(CHUNK, source.size - start)), start)
 
 
 def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
     def write(chunk: _Chunk, buffer: NDArray[np.uint8]) -> int:
-        path, source, at, flags = chunk
-        data = buffer[: source.size]
-        source.read_into(data, 0)
-        rest = data.data
-        with _opened(path, flags) as descriptor:
+        data = buffer[: chunk.source.size]
+        chunk.source.read_into(data, 0)
+        rest, at = data.data, chunk.at
+        with naming(chunk.path), chunk.opened() as descriptor:
             while rest:
                 written = os.pwrite(descriptor, rest, at)
                 rest = rest[written:]
                 at += written
-        return source.size
+        return chunk.source.size
 
     _on_threads(write, chunks, progress)
 

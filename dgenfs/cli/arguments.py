@@ -24,13 +24,21 @@ def target(output: str | None, name: str) -> Path:
     return Path(output, base) if Path(output).is_dir() else Path(output)
 
 
-def require_own_name(path: Path, file: File, part: "View") -> None:
-    """Raise ValueError if verify would take ``path``, which nobody chose, for other content."""
+def require_own_name(path: Path, file: File, part: "View", output: str | None) -> None:
+    """Raise ValueError if verify would take ``path``, which nobody chose, for other content.
+
+    Args:
+        path: the target.
+        file: what its name says.
+        part: what is to be written.
+        output: the directory that was given for it, None for none.
+    """
+    where = f"{path}:" if output is None else f"{output}: is a directory, and {path} in it"
     if part.size != file.size:
-        raise ValueError(f"{path}: names the whole content, not a range; give a file's path as -o")
+        raise ValueError(f"{where} names the whole content, not a range; give a file's path as -o")
     if find_file(absolute(path)) != file:
         raise ValueError(
-            f"{path}: names other content outside of {file.spec}; give a file's path as -o"
+            f"{where} names other content outside of {file.spec}; give a file's path as -o"
         )
 
 

@@ -106,7 +106,10 @@ def gen(
         node = find_file(PurePath(name)) if "/" in name else find(name)
         if isinstance(node, Directory):
             if (offset, length) != ("0", None) or output == "-" or force:
-                raise ValueError(f"{name}: a tree is written whole, to a path that is not there")
+                raise ValueError(
+                    f"{name}: a tree is written whole, to a path that is not there: without "
+                    "--offset, --length, --force and -o -"
+                )
             from dgenfs.api.publishing import write_tree
 
             with progress(name, node.size) as advance:
@@ -117,7 +120,7 @@ def gen(
 
         path = target(output, name)
         if output is None or (output != "-" and path != Path(output)):
-            require_own_name(path, node, part)
+            require_own_name(path, node, part, output)
         with progress(name, part.size) as advance:
             if output == "-":
                 # As cat does: a reader that leaves ends us, without a word.

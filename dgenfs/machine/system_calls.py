@@ -7,6 +7,7 @@ from pathlib import Path
 # umount(2)
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
+_RENAME_NOREPLACE = 1  # Linux include/uapi/linux/fs.h
 # Linux include/uapi/asm-generic/unistd.h, include/uapi/linux/mount.h
 _FSCONFIG = 431
 _FSPICK = 433
@@ -30,6 +31,23 @@ def sync_file_system(descriptor: int, path: Path) -> None:
         OSError: not all could be written.
     """
     _check(_libc.syncfs(descriptor), path)
+
+
+def rename_new(folder: int, old: str, new: str) -> None:
+    """Rename within a directory, unless ``new`` is there (renameat2(2)).
+
+    Args:
+        folder: descriptor of the directory.
+        old: name in it.
+        new: name that it gets.
+
+    Raises:
+        FileExistsError: ``new`` is there.
+        OSError: with EINVAL, the file system cannot do it so; or it cannot be renamed.
+    """
+    old_name, new_name = os.fsencode(old), os.fsencode(new)
+    done = _libc.renameat2(folder, old_name, folder, new_name, _RENAME_NOREPLACE)
+    _check(done, Path(new))
 
 
 def detach_mount(mountpoint: Path) -> None:

@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgenfs.machine.file_users import unescape
 from dgenfs.machine.system_calls import detach_mount
 
 log = logging.getLogger(__name__)
@@ -53,11 +53,7 @@ def _mounts() -> Iterator[tuple[Path, Mounted]]:
         before, _, behind = line.partition(b" - ")
         _, _, device, _, path, *_ = before.split(b" ")
         fstype = behind.partition(b" ")[0]
-        yield Path(os.fsdecode(_unescape(path))), Mounted(os.fsdecode(fstype), device.decode())
-
-
-def _unescape(path: bytes) -> bytes:
-    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), path)
+        yield Path(os.fsdecode(unescape(path))), Mounted(os.fsdecode(fstype), device.decode())
 
 
 def prepare(mountpoint: Path) -> Path:

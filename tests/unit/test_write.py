@@ -75,9 +75,9 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
         write_file(part(0, 10), tmp_path / "out", ignore)
     with pytest.raises(FileExistsError, match="is there already"):
         write_tree(Spec.parse("3x1K"), tmp_path / "out", ignore)
-    with pytest.raises(FileExistsError, match=r"other\.part: is left from an earlier run"):
+    with pytest.raises(FileExistsError, match=r"other\.part: is in the way"):
         write_file(part(0, 10), tmp_path / "other", ignore)
-    with pytest.raises(FileExistsError, match=r"other\.part: is left from an earlier run"):
+    with pytest.raises(FileExistsError, match=r"other\.part: is in the way"):
         write_tree(Spec.parse("3x1K"), tmp_path / "other", ignore)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {
         "out": b"precious",

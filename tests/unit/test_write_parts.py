@@ -1,0 +1,427 @@
+"""Parts: what a run of dgenfs gen writes beside its target, and who else may touch it meanwhile."""
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import oracle
+import pytest
+from mounting import DGENFS
+from privileges import BY_THE_MODE, as_nobody, as_root, small_disk
+from processes import eventually
+
+from dgenfs import Spec
+from dgenfs.api.publishing import Progress, write_file, write_tree
+
+NAMES = {"file": "64M_s1", "tree": "40x100K_f7_s1"}
+OTHERS = {"file": "16M+5_s2", "tree": "30x100K_s2"}
+KINDS = pytest.mark.parametrize("kind", ["file", "tree"])
+
+
+def ignore(_: int) -> None:
+    pass
+
+
+def write(name: str, path: Path, progress: Progress = ignore) -> None:
+    spec = Spec.parse(name)
+    if spec.tree:
+        write_tree(spec, path, progress)
+    else:
+        write_file(spec.view(0), path, progress)
+
+
+def is_whole(path: Path, name: str) -> bool:
+    content = oracle.parse(name)
+    if not content.tree:
+        return path.is_file() and path.read_bytes() == oracle.read(content, 0, 0, content.size)
+    found = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+    return found == [oracle.tree_path(content, file) for file in range(content.files)] and all(
+        (path / found[file]).read_bytes() == oracle.read(content, file, 0, content.size)
+        for file in range(content.files)
+    )
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def once(action: Callable[[], None]) -> Progress:
+    """What does this at the first bytes."""
+    actions = iter([action])
+
+    def progress(_: int) -> None:
+        for action in actions:
+            action()
+
+    return progress
+
+
+@contextmanager
+def paused(name: str, path: Path) -> Iterator[None]:
+    """Another run, which stands still in its midst until the block ends, and then ends well."""
+    begun, to_go_on = threading.Event(), threading.Event()
+
+    def progress(_: int) -> None:
+        begun.set()
+        assert to_go_on.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(write, name, path, progress)
+        try:
+            eventually(lambda: begun.is_set() or run.done(), 30)
+            yield
+        finally:
+            to_go_on.set()
+        run.result(60)
+
+
+@KINDS
+@pytest.mark.parametrize("moved", [False, True])
+def test_another_run_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, moved: bool
+) -> None:
+    """Whose part was taken away publishes nothing, and leaves the other run's alone."""
+    tmp_path.chmod(0o777)
+    monkeypatch.chdir(tmp_path)
+    out, part = Path("out"), Path("out.part")
+    with as_nobody(), ExitStack() as stack:
+
+        def take_away() -> None:
+            if moved:
+                part.rename("moved")
+            else:
+                remove(part)
+            stack.enter_context(paused(OTHERS[kind], out))
+
+        with pytest.raises(FileNotFoundError) as failed:
+            write(NAMES[kind], out, once(take_away))
+        assert str(failed.value.filename).startswith(str(part))
+        assert not out.exists()
+    assert names_in(tmp_path) == ["moved", "out"][not moved :]
+    assert is_whole(out, OTHERS[kind])
+
+
+@contextmanager
+def stopped(name: str, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process of gen that a signal stops in its midst."""
+    command = [DGENFS, "gen", name, "-o", out.name]
+    child = subprocess.Popen(command, cwd=out.parent, stderr=subprocess.PIPE, text=True)
+    try:
+        part = out.with_name(f"{out.name}.part")
+        eventually(lambda: part.exists() and part.stat().st_size > 0, 30)
+        child.send_signal(signal.SIGSTOP)
+        yield child
+    finally:
+        child.kill()
+        child.wait(30)
+        assert child.stderr is not None
+        child.stderr.close()
+
+
+def gen(*arguments: object, cwd: Path, before: tuple[str, ...] = ()) -> tuple[int, str]:
+    command = [*before, DGENFS, "gen", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, text=True, timeout=60)
+    return done.returncode, done.stderr
+
+
+def read_all(stream: IO[str] | None) -> str:
+    assert stream is not None
+    return stream.read()
+
+
+def test_a_stopped_run_and_another(tmp_path: Path) -> None:
+    """It is named, and keeps its name; whoever removes its part gets no mixture."""
+    with small_disk(tmp_path / "disk", "2G") as disk:
+        out, part = disk / "out", disk / "out.part"
+        with stopped("800M_s1", out) as first:
+            done = gen("1M_s2", "-o", "out", cwd=disk)
+            told = f"dgenfs: out.part: another run is writing it (process {first.pid})\n"
+            assert done == (2, told)
+            part.unlink()
+            assert gen("1M_s2", "-o", "out", cwd=disk) == (0, "")
+            first.send_signal(signal.SIGCONT)
+            assert first.wait(60) == 2
+            told = "dgenfs: out.part: was removed or replaced while it was written\n"
+            assert read_all(first.stderr) == told
+        assert names_in(disk) == ["out"]
+        assert is_whole(out, "1M_s2")
+
+
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from privileges import NOBODY
+from unit.test_write_parts import ignore, is_whole, names_in, remove, write
+
+folder, name, other = Path("."), sys.argv[1], sys.argv[2]
+out = Path("out")
+
+
+def is_killed(name, moment):
+    child = os.fork()
+    if not child:
+        left = moment
+
+        def count(event, arguments):
+            nonlocal left
+            if event == "open" and str(arguments[0]).startswith(("/proc", "/sys")):
+                return
+            if event == "open" or event.startswith(("os.", "fcntl.", "shutil.")):
+                left -= 1
+                if not left:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)
+        write(name, out)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+write(name, out)  # so that all is loaded
+remove(out)
+if os.geteuid() == 0:
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+moment = 1
+while is_killed(name, moment):
+    if out.exists():
+        assert is_whole(out, name)
+        remove(out)
+    is_killed(other, moment)  # over what was left, in the same way
+    if not out.exists():
+        write(other, out)
+    assert is_whole(out, other)
+    for left in names_in(folder):
+        # In the instant of renaming: whole, and under a name that none takes for another.
+        assert left == "out" or left.startswith(".dgenfs-") and any(
+            is_whole(folder / left, one) for one in (name, other)
+        ), (moment, left)
+        remove(folder / left)
+    moment += 1
+assert is_whole(out, name)
+print(moment)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("70K_s1", "60K_s2"), ("5x2K_f3_s1", "3x1K_s2"), ("3x1K_s1", "60K_s2")]
+)
+def test_killed_at_any_moment(tmp_path: Path, name: str, other: str) -> None:
+    tests = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with small_disk(tmp_path / "disk", "2M") as disk:  # sticky, and not ours
+        command = [sys.executable, "-c", KILLED, name, other]
+        done = subprocess.run(
+            command, cwd=disk, env=tests, capture_output=True, check=False, timeout=100
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert int(done.stdout) > 6
+
+
+def a_file(part: Path) -> None:
+    part.write_bytes(b"precious")
+
+
+def a_folder(part: Path) -> None:
+    part.mkdir(0o755)
+    a_file(part / "file")
+
+
+def a_link(part: Path) -> None:
+    a_file(part.with_name("precious"))
+    part.symlink_to("precious")
+
+
+def a_link_to_nothing(part: Path) -> None:
+    part.symlink_to("precious")
+
+
+def a_hard_link(part: Path) -> None:
+    a_file(part.with_name("precious"))
+    part.hardlink_to(part.with_name("precious"))
+
+
+def a_fifo(part: Path) -> None:
+    os.mkfifo(part, 0o1644)
+
+
+def somebody_elses_part(part: Path) -> None:
+    a_file(part)
+    part.chmod(0o1644)
+    as_root("chown", "1234:1234", str(part))
+
+
+def everything(folder: Path) -> list[tuple[str, int, int, bytes]]:
+    found = [(path, path.lstat()) for path in sorted(folder.rglob("*"))]
+    return [
+        (path.name, one.st_ino, one.st_mode, path.read_bytes() if path.is_file() else b"")
+        for path, one in found
+    ]
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "plant",
+    [
+        a_file,
+        a_folder,
+        a_link,
+        a_link_to_nothing,
+        a_hard_link,
+        a_fifo,
+        somebody_elses_part,
+    ],
+)
+def test_what_is_no_part_of_ours_stays(
+    tmp_path: Path, kind: str, plant: Callable[[Path], None]
+) -> None:
+    with small_disk(tmp_path / "disk", "2M") as disk:  # sticky, as /tmp
+        plant(disk / "out.part")
+        before = everything(disk)
+        with pytest.raises(FileExistsError, match=r"out\.part: is in the way"):
+            write(NAMES[kind], disk / "out")
+        assert everything(disk) == before
+
+
+@KINDS
+def test_the_directory_is_renamed_and_replaced(tmp_path: Path, kind: str) -> None:
+    """What was begun in a directory ends in it, wherever it is now."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+
+    def replace() -> None:
+        here.rename(there)
+        here.mkdir()
+        (here / "out.part").write_bytes(b"precious")
+
+    write(OTHERS[kind], here / "out", once(replace))
+    assert names_in(here) == ["out.part"]
+    assert names_in(there) == ["out"]
+    assert is_whole(there / "out", OTHERS[kind])
+
+
+@pytest.mark.parametrize("name", ["2x100K_s2", "2x9M"])
+def test_a_directory_that_may_not_be_read(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    folder.chmod(0o300)
+    try:
+        assert gen(name, "-o", "folder/out", cwd=tmp_path, before=BY_THE_MODE) == (0, "")
+        assert gen("5K", "-o", "folder/file", cwd=tmp_path, before=BY_THE_MODE) == (0, "")
+    finally:
+        folder.chmod(0o700)
+    assert is_whole(folder / "out", name)
+    assert is_whole(folder / "file", "5K")
+
+
+@pytest.mark.parametrize("name", ["40x1K", "40x1K_f7"])
+@pytest.mark.parametrize("more", [False, True])
+def test_a_tree_that_lost_files_is_not_published(tmp_path: Path, name: str, more: bool) -> None:
+    last = tmp_path / "out.part" / oracle.tree_path(oracle.parse(name), 39)
+
+    def change() -> None:
+        if more:
+            last.with_name("more").touch()
+        else:
+            last.unlink()
+
+    with pytest.raises(FileNotFoundError, match=f"{40 + (1 if more else -1)} files are there"):
+        write(name, tmp_path / "out", once(change))
+    assert names_in(tmp_path) == []
+
+
+@KINDS
+def test_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Where no lock can tell whether a run is at work, its part is refused; no byte is wrong."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    out = tmp_path / "out"
+
+    def replace() -> None:
+        with pytest.raises(FileExistsError, match=r"out\.part: .*has no locks"):
+            write(OTHERS[kind], out)
+        remove(tmp_path / "out.part")
+        write(OTHERS[kind], out)
+
+    with pytest.raises(FileNotFoundError):
+        write(NAMES[kind], out, once(replace))
+    assert names_in(tmp_path) == ["out"]
+    assert is_whole(out, OTHERS[kind])
+
+
+@KINDS
+def test_its_name_reaches_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The directory is brought to the disk behind the name, and the content before."""
+    sync, out = os.fsync, tmp_path / "out"
+    synced: list[tuple[Path, bool]] = []
+
+    def noted(descriptor: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink(), out.exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    write(OTHERS[kind], out)
+    assert synced[-1] == (tmp_path, True)
+    assert (out, True) in synced
+    assert ((tmp_path / "out.part", False) in synced) == (kind == "file")
+
+
+def test_the_mode_of_a_file(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    modes = []
+
+    def note() -> None:
+        modes.append(stat.S_IMODE((tmp_path / "out.part").stat().st_mode))
+
+    before = os.umask(0o027)
+    try:
+        write("64M", out, once(note))
+    finally:
+        os.umask(before)
+    assert modes == [0o1640]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "path"),
+    [
+        ("30M", "4M", "30M.part"),
+        ("3x9M", "4M", "3x9M.part/"),
+        ("3x9M", "64M,nr_inodes=3", "3x9M.part/000001.bin"),
+        ("9x1K_f1", "4M,nr_inodes=6", "9x1K_f1.part/0004"),
+    ],
+)
+def test_a_full_disk_says_where(tmp_path: Path, name: str, size: str, path: str) -> None:
+    with small_disk(tmp_path / "disk", size) as disk:
+        code, told = gen(name, cwd=disk)
+        assert names_in(disk) == []
+    assert code == 1
+    assert told.startswith(f"dgenfs: {path}")
+    assert told.endswith(": No space left on device\n")
+
+
+def test_a_device_that_is_full_says_so(tmp_path: Path) -> None:
+    told = "dgenfs: /dev/full: No space left on device\n"
+    assert gen("1K", "-o", "/dev/full", cwd=tmp_path) == (1, told)
