@@ -13,6 +13,7 @@ BY_THE_MODE = (
 )
 
 
+AS_ROOT = () if os.geteuid() == 0 else ("sudo", "--non-interactive")
 NOBODY = 65534
 
 
@@ -33,8 +34,7 @@ def as_nobody() -> Iterator[None]:
 
 def as_root(*command: str) -> str:
     """Run a command as root and return its standard output."""
-    prefix = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-    done = subprocess.run([*prefix, *command], capture_output=True, text=True, check=False)
+    done = subprocess.run([*AS_ROOT, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
