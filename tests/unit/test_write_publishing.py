@@ -11,6 +11,7 @@ import pytest
 from privileges import block_device
 
 from dgenfs import DataGenerator, Spec
+from dgenfs.api import parts
 from dgenfs.api.publishing import write_file, write_tree
 from dgenfs.content.view import View
 from dgenfs.machine import system_calls
@@ -31,14 +32,20 @@ def content(source: View) -> bytes:
     return bytes(data)
 
 
-def no_links(*_: object) -> None:
-    raise PermissionError(errno.EPERM, "Operation not permitted")
+def not_offered(*_: object, **__: object) -> None:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
-@pytest.fixture(params=["links", "no links"])
+def no_links(*_: object, **__: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.fixture(params=["all", "no new names only", "no links either"])
 def _file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in for one without hard links, such as FAT."""
-    if request.param == "no links":
+    """Stand in for one that renames over what is there, as NFS, or has no hard links, as FAT."""
+    if request.param != "all":
+        monkeypatch.setattr(parts, "rename_new", not_offered)
+    if request.param == "no links either":
         monkeypatch.setattr(os, "link", no_links)
 
 
@@ -56,15 +63,27 @@ def test_a_file_that_was_made_meanwhile_stays(tmp_path: Path) -> None:
     ]
 
 
-def test_a_tree_that_was_made_meanwhile_stays(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_file_system")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda out: out.write_bytes(b"precious"),
+        lambda out: out.symlink_to("precious"),
+        lambda out: out.mkdir(0o700),
+    ],
+    ids=["file", "link", "empty directory"],
+)
+def test_a_tree_that_was_made_meanwhile_stays(tmp_path: Path, make: Callable[[Path], None]) -> None:
     out = tmp_path / "out"
-
-    def make(_: int) -> None:
-        out.write_bytes(b"precious")
-
     with pytest.raises(FileExistsError, match="is there already"):
-        write_tree(TREE, out, make)
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out", b"precious")]
+        write_tree(TREE, out, lambda _: make(out))
+    made = out.lstat()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    out.rename(tmp_path / "made")
+    write_tree(TREE, out, ignore)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "out"]
+    assert os.path.samestat((tmp_path / "made").lstat(), made)
+    assert len(list(out.iterdir())) == TREE.files
 
 
 def test_a_link_to_nothing_is_there(tmp_path: Path) -> None:
@@ -117,6 +136,32 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
             with pytest.raises(FileExistsError, match="no file or device"):
                 write_file(SHORT, tmp_path / name, ignore, force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "socket"]
+
+
+@pytest.mark.parametrize("there", ["fifo", "terminal"])
+def test_a_stream_goes_only_to_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str
+) -> None:
+    """And not to a file that somebody has put in its place just now."""
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    if there == "fifo":
+        os.mkfifo(out)
+    else:
+        out.symlink_to("/dev/null")
+    look = Path.stat
+
+    def look_and_replace(path: Path, **options: bool) -> os.stat_result:
+        found = look(path, **options)
+        if path == out:
+            out.unlink()
+            out.symlink_to(precious)
+        return found
+
+    monkeypatch.setattr(Path, "stat", look_and_replace)
+    with pytest.raises(FileExistsError, match="replaced"):
+        write_file(SHORT, out, ignore)
+    assert precious.read_bytes() == b"precious"
 
 
 def removes_once(path: Path) -> Callable[[int], None]:
