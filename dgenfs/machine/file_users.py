@@ -6,38 +6,46 @@ import stat
 from pathlib import Path
 
 # proc_locks(5)
-_LOCK = re.compile(r"^\d+: FLOCK .* (\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) 0 EOF$", re.MULTILINE)
+_LOCK = re.compile(r"^\d+: FLOCK .* (-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) 0 EOF$", re.MULTILINE)
 
 
 def lock_holder(file: os.stat_result) -> int | None:
     """Return the process that holds a lock by flock(2) on a file, None if that is not known."""
     wanted = (os.major(file.st_dev), os.minor(file.st_dev), file.st_ino)
-    for pid, major, minor, inode in _LOCK.findall(Path("/proc/locks").read_text()):
+    for pid, major, minor, inode in _LOCK.findall(_read(Path("/proc/locks")).decode()):
+        # 0 or -1 for one of another process namespace
         if (int(major, 16), int(minor, 16), int(inode)) == wanted and int(pid) > 0:
             return int(pid)
     return None
 
 
 def storage_user(file: os.stat_result) -> str | None:
-    """Return what stores its blocks in a file or block device, None if nothing is known to.
+    """Return what keeps its blocks in a file or block device and does not claim that by O_EXCL.
 
-    Mounts, swap devices, and members of others claim a device, which O_EXCL tells. These do not:
+    Mounts, swap devices and what is made of several devices do claim theirs.
 
     Returns:
-        "/dev/loopN" or "swap".
+        "/dev/loopN" or "swap", None if nothing is known to.
     """
     for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        if _is_same(backing.read_bytes().removesuffix(b"\n"), file):
+        if _is_same(_read(backing).removesuffix(b"\n"), file):
             return f"/dev/{backing.parts[-3]}"
-    _, *swaps = Path("/proc/swaps").read_bytes().splitlines()
-    if any(_is_same(unescape(line.split()[0]), file) for line in swaps):
-        return "swap"
+    for line in _read(Path("/proc/swaps")).splitlines()[1:]:
+        if _is_same(unescape(line.split()[0]), file):
+            return "swap"
     return None
 
 
 def unescape(path: bytes) -> bytes:
     """Return a path as it is; in /proc its blanks and line ends are octal numbers."""
     return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""  # of a kernel that has none, or gone just now
 
 
 def _is_same(path: bytes, file: os.stat_result) -> bool:

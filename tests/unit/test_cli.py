@@ -48,6 +48,21 @@ def test_gen_into_a_directory(tmp_path: Path) -> None:
     assert (tmp_path / "here" / NAME).read_bytes() == DATA
 
 
+@pytest.mark.parametrize("arguments", [[], ["-o", "there"], ["--force"]])
+def test_gen_over_a_directory(tmp_path: Path, arguments: list[str]) -> None:
+    """It is not told to use --force, which does not help."""
+    for folder in (tmp_path, tmp_path / "there"):
+        (folder / "1K").mkdir(parents=True)
+        (folder / "5x1K").mkdir()
+    done = run("gen", "1K", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert b"1K: is a directory, no file or device that can be written over; rem" in done.stderr
+    done = run("gen", "5x1K", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    told = b"is there already; remove it or give another path\n"
+    assert done.stderr.endswith(b"--force and -o -\n" if "--force" in arguments else told)
+
+
 def test_gen_a_range_to_standard_output(tmp_path: Path) -> None:
     done = run("gen", NAME, "-o", "-", "--offset", "1M-3", "--length", "1000", cwd=tmp_path)
     assert done.stdout == DATA[(1 << 20) - 3 :][:1000]
@@ -72,6 +87,8 @@ def test_gen_to_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
 def test_gen_chooses_no_name_of_other_content(tmp_path: Path) -> None:
     file = "5x1000/000003.bin"
     (tmp_path / "5x1000").mkdir()
+    done = run("gen", "4K", "--offset", "1", "-o", "5x1000", cwd=tmp_path)
+    assert done.stderr.startswith(b"dgenfs: 5x1000: is a directory, and 5x1000/4K in it names")
     for arguments in (
         [file],
         [file, "-o", "."],
