@@ -91,7 +91,7 @@ class Part:
         try:
             for name in self._names:
                 if kind is not None and self._is_at(name, os.fstat(self.descriptor)):
-                    self._remove(name)
+                    self._remove(name, self.descriptor)
         finally:
             os.close(self.descriptor)
             os.close(self._folder)
@@ -110,24 +110,18 @@ class Part:
                 cannot be brought to the disk, the target is there, and a crash may take it away.
         """
         with naming(self.path):
-            self._require(self.path.name)
+            if not self._is_at(self.path.name, os.fstat(self.descriptor)):
+                raise self._lost()
             if self._tree:
                 sync_file_system(self.descriptor, self.path)
             else:
                 os.fsync(self.descriptor)
+            name = self._set_apart()
         with naming(self._target):
-            # First to a name that nobody else has, as what stands at PATH.part may change any time.
-            name = f".dgenfs-{secrets.token_hex(8)}"
-            self._names.append(name)
-            self._move(self.path.name, name)
-            if not self._is_at(name, os.fstat(self.descriptor)):
-                with suppress(OSError):
-                    rename_new(self._folder, name, self.path.name)
-                self._require(self.path.name)
             self._set_mode(like)
             self._rename(name, over=over)
-            os.fsync(self.descriptor)
             try:
+                os.fsync(self.descriptor)
                 os.fsync(self._folder)
             except OSError as error:
                 if error.errno not in NO_SYNC:
@@ -182,7 +176,7 @@ class Part:
                     "locks to tell; remove it, or give another path"
                 )
             if self._is_at(name, os.fstat(descriptor)):
-                self._remove(name)
+                self._remove(name, descriptor)
 
     def _is_locked(self, descriptor: int) -> bool | None:
         """Lock, and return whether that was done, None where there are no locks."""
@@ -198,6 +192,17 @@ class Part:
         holder = lock_holder(os.fstat(descriptor))
         process = "" if holder is None else f" (process {holder})"
         return FileExistsError(f"{self.path}: another run is writing it{process}")
+
+    def _set_apart(self) -> str:
+        """Rename it to what nobody else uses, as what stands at PATH.part may change any time."""
+        name = f".dgenfs-{secrets.token_hex(8)}"
+        self._names.append(name)
+        self._move(self.path.name, name)
+        if not self._is_at(name, os.fstat(self.descriptor)):
+            with suppress(OSError):
+                rename_new(self._folder, name, self.path.name)
+            raise self._lost()
+        return name
 
     def _set_mode(self, like: os.stat_result | None) -> None:
         if like is not None:
@@ -263,10 +268,9 @@ class Part:
     def _move(self, name: str, to: str) -> None:
         os.rename(name, to, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
-    def _require(self, name: str) -> None:
-        if not self._is_at(name, os.fstat(self.descriptor)):
-            said = "was removed or replaced while it was written"
-            raise FileNotFoundError(errno.ENOENT, said, str(self.path))
+    def _lost(self) -> FileNotFoundError:
+        said = "was removed or replaced while it was written"
+        return FileNotFoundError(errno.ENOENT, said, str(self.path))
 
     def _is_at(self, name: str, part: os.stat_result) -> bool:
         try:
@@ -275,12 +279,19 @@ class Part:
             return False
         return os.path.samestat(there, part)
 
-    def _remove(self, name: str) -> None:
-        there = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
-        if stat.S_ISDIR(there.st_mode):
-            shutil.rmtree(name, dir_fd=self._folder)
-        else:
+    def _remove(self, name: str, part: int) -> None:
+        """Remove what the descriptor ``part`` is of, and the name of it."""
+        if not stat.S_ISDIR(os.fstat(part).st_mode):
             os.unlink(name, dir_fd=self._folder)
+            return
+        with os.scandir(part) as entries:
+            inside = list(entries)
+        for entry in inside:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.name, dir_fd=part)
+            else:
+                os.unlink(entry.name, dir_fd=part)
+        os.rmdir(name, dir_fd=self._folder)
 
 
 def _folder(path: Path) -> int:

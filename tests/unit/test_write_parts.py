@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import secrets
 import signal
 import stat
 import subprocess
@@ -80,6 +81,32 @@ def test_another_run_in_its_place(
         assert str(failed.value.filename).startswith(str(part))
         assert not out.exists()
     assert names_in(tmp_path) == ["moved", "out"][not moved :]
+    assert is_whole(out, OTHERS[kind])
+
+
+@KINDS
+def test_another_run_in_its_place_in_the_last_instant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Between the last look at PATH.part and its renaming."""
+    out, part = tmp_path / "out", tmp_path / "out.part"
+    with ExitStack() as stack:
+
+        def take_away() -> None:
+            remove(part)
+            stack.enter_context(paused(OTHERS[kind], out))
+
+        choose, act = secrets.token_hex, once(take_away)
+
+        def choose_late(length: int) -> str:
+            act(0)
+            return choose(length)
+
+        monkeypatch.setattr(secrets, "token_hex", choose_late)
+        with pytest.raises(FileNotFoundError, match=r"out\.part"):
+            write(NAMES[kind], out)
+        assert names_in(tmp_path) == ["out.part"]
+    assert names_in(tmp_path) == ["out"]
     assert is_whole(out, OTHERS[kind])
 
 
