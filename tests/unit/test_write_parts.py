@@ -24,7 +24,7 @@ from writing import is_whole, names_in, remove, write
 from dgenfs.api.publishing import Progress
 
 NAMES = {"file": "64M_s1", "tree": "40x100K_f7_s1"}
-OTHERS = {"file": "16M+5_s2", "tree": "30x100K_s2"}
+OTHERS = {"file": "9M+5_s2", "tree": "30x100K_s2"}
 KINDS = pytest.mark.parametrize("kind", ["file", "tree"])
 
 
