@@ -8,7 +8,7 @@ debug, info, warning or warn, error and off, in any case.
 import logging
 import os
 import sys
-from pathlib import Path
+from typing import TextIO
 
 TRACE = 5  # below DEBUG: every request
 
@@ -35,22 +35,21 @@ class LogConfigError(ValueError):
     """A value of DGENFS_LOG with a part that is neither a level nor ``module=level``."""
 
 
-def configure(value: str | None = None, *, log_file: Path | None = None) -> None:
-    """Send the package's log to standard error or a file; a second call replaces the first.
+def configure(value: str | None = None, *, log: TextIO | None = None) -> None:
+    """Send the package's log to standard error or elsewhere; a second call replaces the first.
 
     The root logger and handlers that the application added are left alone.
 
     Args:
         value: levels as in DGENFS_LOG, None for that variable; warnings and errors by default.
-        log_file: file to append to instead of standard error.
+        log: where to write instead of to standard error.
 
     Raises:
         LogConfigError: a part of ``value`` is neither a level nor ``module=level``.
-        OSError: the file cannot be opened.
     """
     global _handler
     levels = parse_levels(os.environ.get("DGENFS_LOG", "") if value is None else value)
-    handler = logging.FileHandler(log_file) if log_file else logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(log or sys.stderr)
     handler.setFormatter(logging.Formatter(_FORMAT, _TIME))
     root = logging.getLogger(_ROOT)
     root.removeHandler(_handler)

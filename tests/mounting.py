@@ -25,6 +25,7 @@ from dgenfs.mount.mountpoint import FSTYPE, mounted_at
 
 DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 PLANES = ("compiled", "pyfuse3")
+RETUNED = ("-o", "rw")  # for a mount whose .topology is written to
 LIMIT = 60  # seconds of one mount
 START_SECONDS = 50
 END_SECONDS = 5  # what a mount may take to end

@@ -67,3 +67,18 @@ def block_device(image: Path) -> Iterator[Path]:
         yield device
     finally:
         as_root("losetup", "--detach", str(device))
+
+
+@contextmanager
+def as_user(user: int) -> Iterator[None]:
+    """Do it in this process with no more rights than a user has; what is open stays open."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setresgid(user, user, 0)
+    os.setresuid(user, user, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)

@@ -270,7 +270,8 @@ LogFile = Annotated[
     Path | None, typer.Option(help="Where to log in the background. Default: nowhere.")
 ]
 Options = Annotated[
-    list[str] | None, typer.Option("-o", metavar="OPTION", help="As mount(8) takes them.")
+    list[str] | None,
+    typer.Option("-o", metavar="OPTION", help="As mount(8) takes them; ro is the default."),
 ]
 
 
@@ -288,33 +289,23 @@ def mount(
     options: Options = None,
 ) -> None:
     """Mount the file system: every name is a file."""
-    from dgenfs.mount.background import open_standard_descriptors, run_in_background
-    from dgenfs.mount.mountpoint import check_answers
-    from dgenfs.mount.session import MountConfig, run
-    from dgenfs.names.catalog import ROOT
+    from dgenfs.cli.mounting import start
+    from dgenfs.mount.background import open_standard_descriptors
+    from dgenfs.mount.options import parse
     from dgenfs.names.grammar import parse_size
 
     open_standard_descriptors()
     with errors():
-        for name in names or ():
-            ROOT.child(name)
-        if log_file is not None:
-            logs.configure(log_file=log_file)
-        config = MountConfig(
-            mountpoint=mountpoint.absolute(),
-            names=tuple(names or MountConfig.names),
-            allow_other=allow_other,
-            workers_per_node=workers_per_node,
-            cache_bytes=None if cache is None else parse_size(cache),
-            io=io,
-            compiled=data_plane is DataPlane.COMPILED,
-            options=tuple(part for given in options or () for part in given.split(",") if part),
-        )
-        if foreground:
-            run(config, lambda: None)
-        else:
-            run_in_background(lambda ready: run(config, ready))
-            check_answers(config.mountpoint)
+        settings = {
+            "allow_other": allow_other,
+            "workers_per_node": workers_per_node,
+            "cache_bytes": None if cache is None else parse_size(cache),
+            "io": io,
+            "compiled": data_plane is DataPlane.COMPILED,
+            "log_file": log_file,
+        }
+        given = parse(options or ())
+        start(mountpoint, tuple(names or ()), given, settings, foreground=foreground)
 
 
 @app.command()

@@ -4,6 +4,8 @@ import ctypes
 import os
 from pathlib import Path
 
+# mount(2), Linux include/uapi/linux/mount.h
+_MS_REMOUNT = 32
 # umount(2)
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
@@ -16,6 +18,9 @@ _FSPICK_CLOEXEC = 1
 _FSCONFIG_CMD_RECONFIGURE = 7
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (
+    *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p),
+)
 
 current_cpu = ctypes.PyDLL(None).sched_getcpu  # sched_getcpu(3); the GIL is kept: it takes no time
 
@@ -58,6 +63,16 @@ def detach_mount(mountpoint: Path) -> None:
     """
     flags = _MNT_DETACH | _UMOUNT_NOFOLLOW
     _check(_libc.umount2(os.fsencode(mountpoint), flags), mountpoint)
+
+
+def remount_with(mountpoint: Path, flags: int) -> None:
+    """Let ``flags`` hold for what is mounted there, and no others (mount(2)).
+
+    Raises:
+        OSError: nothing is, a file is open to write, or it takes root.
+    """
+    done = _libc.mount(b"none", os.fsencode(mountpoint), None, _MS_REMOUNT | flags, None)
+    _check(done, mountpoint)
 
 
 def reconfigure_mount(mountpoint: Path) -> None:

@@ -1,5 +1,6 @@
 """A process that goes to the background once it does its work."""
 
+import contextlib
 import logging
 import os
 import traceback
@@ -19,13 +20,16 @@ def open_standard_descriptors() -> None:
     os.close(nothing)
 
 
-def run_in_background(work: Callable[[Callable[[], None]], None]) -> None:
+def run_in_background(work: Callable[[Callable[[], None]], None]) -> int:
     """Run ``work`` in a child and return when it is ready; the child goes on, without a terminal.
 
     Call it before any thread is started: a fork takes none along.
 
     Args:
         work: gets a function to call when it is ready. What it raises before ends up here.
+
+    Returns:
+        The child's process id.
 
     Raises:
         MountError: the child ended before it was ready; the message is its error's.
@@ -41,18 +45,22 @@ def run_in_background(work: Callable[[Callable[[], None]], None]) -> None:
     if message != _READY:
         os.waitpid(child, 0)
         raise MountError(message.decode(errors="replace") or "ended before it was ready")
+    return child
 
 
 def _be_the_child(work: Callable[[Callable[[], None]], None], writing: int) -> None:
     """Do the work and end the process."""
+    waited_for = True
 
     def ready() -> None:
+        nonlocal waited_for
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         os.close(nothing)
         os.write(writing, _READY)
         os.close(writing)
+        waited_for = False
 
     status = 1
     try:
@@ -63,11 +71,11 @@ def _be_the_child(work: Callable[[Callable[[], None]], None], writing: int) -> N
     except Exception as error:
         log.debug("%s", traceback.format_exc())
         message = str(error) or type(error).__name__
-        try:
-            os.write(writing, message.encode(errors="replace"))
-        except OSError:
-            # Nobody waits any more: it was ready.
-            log.exception("ended")
+        if waited_for:
+            with contextlib.suppress(BrokenPipeError):  # the launcher is gone
+                os.write(writing, message.encode(errors="replace"))
+        else:
+            log.error("ended: %s", message)
     finally:
         logging.shutdown()
         os._exit(status)

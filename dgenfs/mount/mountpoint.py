@@ -4,20 +4,25 @@ import errno
 import logging
 import os
 import shutil
+import signal
 import stat
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dgenfs.machine.file_users import unescape
-from dgenfs.machine.system_calls import detach_mount
+from dgenfs.machine.system_calls import detach_mount, remount_with
 
 log = logging.getLogger(__name__)
 
 FSTYPE = "fuse.dgenfs"
 DEVICE = Path("/dev/fuse")
 DESCRIPTORS = 16  # that a mount opens, and some to spare for its end
+ANSWER_SECONDS = 30  # that a new mount may take for a first answer
+END_SECONDS = 5  # that a daemon gets to end before it is killed
 
 
 class MountError(RuntimeError):
@@ -56,11 +61,64 @@ def _mounts() -> Iterator[tuple[Path, Mounted]]:
         yield Path(os.fsdecode(unescape(path))), Mounted(os.fsdecode(fstype), device.decode())
 
 
-def prepare(mountpoint: Path) -> Path:
-    """Check that a file system can be mounted, after cleaning up what a dead one left.
+class Mountpoint:
+    """An empty directory, held open so that what is mounted on is what was looked at.
 
-    Returns:
-        The absolute path, without links.
+    Attributes:
+        path: where it is, absolute and without links; its owner may rename it at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``, whatever it is; OSError if that cannot be done."""
+        self._descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.path = self._where()
+
+    def _where(self) -> Path:
+        return self._held.readlink()
+
+    @property
+    def _held(self) -> Path:
+        return Path(f"/proc/self/fd/{self._descriptor}")
+
+    def is_directory(self) -> bool:
+        """Return whether it is one."""
+        return stat.S_ISDIR(os.fstat(self._descriptor).st_mode)
+
+    def is_empty(self) -> bool:
+        """Return whether nothing is in it; OSError if that cannot be read."""
+        return next(self._held.iterdir(), None) is None
+
+    def target(self, options: Sequence[str]) -> Path:
+        """Return what to mount on with ``options``.
+
+        fusermount3 takes a path only, and lets a user mount only on what is theirs.
+        """
+        by_fusermount3 = os.geteuid() != 0 or "auto_unmount" in options
+        return self.path if by_fusermount3 else self._held
+
+    def check_mounted(self) -> Mounted:
+        """Return what was mounted here, and let go of the directory.
+
+        Raises:
+            MountError: it was mounted elsewhere, as the path led there meanwhile, and is no more.
+        """
+        path, self.path = self.path, self._where()
+        mounted = mounted_at(self.path)
+        self.close()
+        if mounted is not None and mounted.fstype == FSTYPE:
+            return mounted
+        elsewhere = mounted_at(path)
+        if elsewhere is not None and elsewhere.fstype == FSTYPE:
+            detach(path, elsewhere, connected=True)
+        raise MountError(f"{path}: another directory came into its place meanwhile: unmounted")
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
+
+
+def prepare(mountpoint: Path) -> Mountpoint:
+    """Check that a file system can be mounted, after cleaning up what a dead one left.
 
     Raises:
         MountError: it is missing, no directory, not empty or in use, or this machine or user may
@@ -68,27 +126,35 @@ def prepare(mountpoint: Path) -> Path:
     """
     _check_machine()
     path = Path(os.path.realpath(mountpoint))
-    mounted = mounted_at(path)
-    if mounted is not None and mounted.fstype == FSTYPE:
-        if not _is_dead(path):
-            raise MountError(f"{mountpoint}: is mounted already: dgenfs umount {mountpoint}")
-        unmount(path, lazy=True)
-        return prepare(path)
-    if mounted is not None:
-        raise MountError(f"{mountpoint}: a {mounted.fstype} file system is mounted there")
     try:
-        mode = path.stat().st_mode
+        place = Mountpoint(path)
     except OSError as error:
         raise MountError(f"{mountpoint}: {error.strerror}: make the directory first") from error
-    if not stat.S_ISDIR(mode):
-        raise MountError(f"{mountpoint}: is not a directory")
     try:
-        empty = not any(path.iterdir())
+        mounted = mounted_at(place.path)
+        if mounted is None:
+            _check_empty(place, mountpoint)
+            return place
+        if mounted.fstype != FSTYPE:
+            raise MountError(f"{mountpoint}: a {mounted.fstype} file system is mounted there")
+        if not _is_dead(place.path):
+            raise MountError(f"{mountpoint}: is mounted already: dgenfs umount {mountpoint}")
+    except BaseException:
+        place.close()
+        raise
+    place.close()
+    unmount(place.path, lazy=True)
+    return prepare(place.path)
+
+
+def _check_empty(place: Mountpoint, mountpoint: Path) -> None:
+    try:
+        if not place.is_directory():
+            raise MountError(f"{mountpoint}: is not a directory")
+        if not place.is_empty():
+            raise MountError(f"{mountpoint}: is not empty: take an empty directory")
     except OSError as error:
         raise MountError(f"{mountpoint}: {error.strerror}") from error
-    if not empty:
-        raise MountError(f"{mountpoint}: is not empty: take an empty directory")
-    return path
 
 
 def _is_dead(mountpoint: Path) -> bool:
@@ -125,22 +191,73 @@ def _check_descriptors() -> None:
             os.close(descriptor)
 
 
-def check_answers(mountpoint: Path) -> None:
+def check_answers(mountpoint: Path, daemon: int) -> None:
     """Let the kernel, not the daemon, say that a new mount answers.
+
+    Args:
+        mountpoint: where.
+        daemon: who mounted, a child of ours.
 
     Raises:
         MountError: it does not, and is unmounted.
     """
+    errors: list[OSError] = []
+
+    def look() -> None:
+        try:
+            next(mountpoint.iterdir(), None)
+        except OSError as error:
+            errors.append(error)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(ANSWER_SECONDS)
+    if looking.is_alive():
+        what, reason = "answers nothing", f"for {ANSWER_SECONDS} s"
+    elif errors:
+        what, reason = "cannot be listed", str(errors[0].strerror)
+    else:
+        ended, status = os.waitpid(daemon, os.WNOHANG)
+        if ended and status:
+            raise MountError(f"{mountpoint}: ended at once: dgenfs mount -f says why")
+        return
+    _end(daemon)
+    path = Path(os.path.realpath(mountpoint))
+    mounted = mounted_at(path)
+    if mounted is not None and mounted.fstype == FSTYPE:
+        _detach(path)
+    raise MountError(f"{mountpoint}: {what}, and is unmounted again: {reason}")
+
+
+def _end(daemon: int) -> None:
+    """End a child, which unmounts; by force if it does not end by itself."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(daemon, number)
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            if os.waitpid(daemon, os.WNOHANG)[0]:
+                return
+            time.sleep(0.01)
+
+
+def remount(mountpoint: Path, flags: int) -> None:
+    """Change how a file system is mounted (mount(2) with MS_REMOUNT).
+
+    Args:
+        mountpoint: where.
+        flags: of mount(2), all that are to hold.
+
+    Raises:
+        MountError: no dgenfs is mounted there, or it takes root.
+    """
+    path = Path(os.path.realpath(mountpoint))
+    mounted = mounted_at(path)
+    if mounted is None or mounted.fstype != FSTYPE:
+        raise MountError(f"{mountpoint}: no dgenfs is mounted there")
     try:
-        next(mountpoint.iterdir(), None)
+        remount_with(path, flags)
     except OSError as error:
-        path = Path(os.path.realpath(mountpoint))
-        mounted = mounted_at(path)
-        if mounted is not None and mounted.fstype == FSTYPE:
-            _detach(path)
-        raise MountError(
-            f"{mountpoint}: cannot be listed, and is unmounted again: {error.strerror}"
-        ) from error
+        raise MountError(f"{mountpoint}: cannot be remounted: {error.strerror}") from error
 
 
 def detach(mountpoint: Path, mounted: Mounted | None, *, connected: bool) -> None:

@@ -8,6 +8,7 @@ import errno
 import functools
 import logging
 import os
+import stat
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -39,6 +40,9 @@ CLUSTER = 1 << 20  # bytes; unit of statfs
 _DOT = 1  # position behind "."
 _DOT_DOT = 2
 _DOTS = (b".", b"..")
+# What open(2) wants by its access mode.
+_ACCESS = (os.R_OK, os.W_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK)
+ROOT_USER = 0
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -197,7 +201,7 @@ class Operations(pyfuse3.Operations):
         _attributes: EntryAttributes,
         fields: pyfuse3.SetattrFields,
         _fh: FileHandleT | None,
-        _: RequestContext,
+        context: RequestContext,
     ) -> EntryAttributes:
         """Let a control file be truncated, as shells do before they write; EROFS else."""
         times_or_owner = (
@@ -205,6 +209,8 @@ class Operations(pyfuse3.Operations):
         )
         if inode not in self._control or times_or_owner or not fields.update_size:
             raise FUSEError(errno.EROFS)
+        if not self._permitted(inode, os.W_OK, context):
+            raise FUSEError(errno.EACCES)
         return self._entry(inode)
 
     def _entry(self, inode: int) -> EntryAttributes:
@@ -222,6 +228,22 @@ class Operations(pyfuse3.Operations):
             return self._inodes.resolve(inode)
         except KeyError:
             raise FUSEError(errno.ESTALE) from None
+
+    @handler(Opcode.ACCESS)
+    async def access(self, inode: InodeT, mode: pyfuse3.ModeT, context: RequestContext) -> bool:
+        """Answer whether a path may be used so; Linux asks if it may be written to.
+
+        Root is not let through: nothing but a control file can be written.
+        """
+        return self._permitted(inode, mode, context)
+
+    def _permitted(self, inode: int, wanted: int, context: RequestContext) -> bool:
+        mode = self._entry(inode).st_mode
+        if wanted & os.W_OK and (inode not in self._control or not mode & stat.S_IWUSR):
+            raise FUSEError(errno.EROFS)
+        if context.uid in (ROOT_USER, self._attributes.uid):
+            mode >>= 6
+        return not wanted & ~mode & 0o7
 
     # Listings; a directory's handle is its inode.
 
@@ -291,6 +313,8 @@ class Operations(pyfuse3.Operations):
         """Answer a handle; EROFS to write a data file."""
         control = self._control.get(inode)
         if control is not None:
+            if not self._permitted(inode, _ACCESS[flags & os.O_ACCMODE], context):
+                raise FUSEError(errno.EACCES)
             reads = flags & os.O_ACCMODE != os.O_WRONLY
             handle = self._control_handles.open(control, context.uid, reads=reads)
             self.counters[counts.OPENED] += 1

@@ -6,6 +6,7 @@ thread carries the replies back.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -13,6 +14,7 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,12 @@ import numpy as np
 from dgenfs.kernels.fuse import INIT_MINOR
 from dgenfs.kernels.scratch import REQUEST_BYTES
 from dgenfs.kernels.serve import pump
-from dgenfs.mount.init_reply import MAX_REPLY, amend_init
+from dgenfs.mount.init_reply import MAX_REPLY, ProtocolError, amend_init
 
 log = logging.getLogger(__name__)
 
 _BUFFER = 4 << 20  # bytes of messages under way; a listing's reply may be 1 MiB
+_ANSWER_SECONDS = 30  # that libfuse may take for FUSE_INIT
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h; needs CAP_NET_ADMIN
 
 
@@ -74,21 +77,39 @@ class Seam:
             OSError: the file system is no longer mounted.
         """
         request = os.read(self.fuse, REQUEST_BYTES)
-        self.control.send(request)
-        reply = self.control.recv(MAX_REPLY)
+        self.control.settimeout(_ANSWER_SECONDS)
+        try:
+            self.control.send(request)
+            reply = self.control.recv(MAX_REPLY)
+        except TimeoutError as error:
+            raise ProtocolError(f"libfuse answers nothing for {_ANSWER_SECONDS} s") from error
+        self.control.settimeout(None)
         os.write(self.fuse, amend_init(request, reply))
         minor: int = struct.unpack_from("<I", request, INIT_MINOR)[0]
         return minor
 
-    def start_pump(self) -> None:
-        """Carry replies from now on."""
-        self._pump = threading.Thread(target=self._carry, name="dgenfs-pump", daemon=True)
+    def start_pump(self, on_failure: Callable[[str], None]) -> None:
+        """Carry replies from now on.
+
+        Args:
+            on_failure: called on the pump's thread with what went wrong, if it cannot go on.
+        """
+        self._pump = threading.Thread(
+            target=self._carry, args=(on_failure,), name="dgenfs-pump", daemon=True
+        )
         self._pump.start()
 
-    def _carry(self) -> None:
+    def _carry(self, on_failure: Callable[[str], None]) -> None:
         message = np.empty(MAX_REPLY, np.uint8)
-        error = pump(self.control.fileno(), self.fuse, message)
-        log.debug("pump ended: %s", os.strerror(error) if error else "end of the session")
+        try:
+            error = pump(self.control.fileno(), self.fuse, message)
+            reason = os.strerror(error) if error else "end of the session"
+        except Exception as fault:
+            log.exception("pump failed")
+            error, reason = errno.EIO, str(fault)
+        log.debug("pump ended: %s", reason)
+        if error:
+            on_failure(f"no reply reaches the kernel any more: {reason}")
 
     def undo(self) -> None:
         """Give the session its descriptor back; nothing may be under way."""

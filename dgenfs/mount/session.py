@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import numpy as np
 import pyfuse3
 import trio
@@ -24,7 +25,7 @@ from dgenfs.mount.control import ReportFile, TopologyFile, as_json
 from dgenfs.mount.inodes import Inodes
 from dgenfs.mount.io_mode import Io
 from dgenfs.mount.metrics import Stats
-from dgenfs.mount.mountpoint import Mounted, MountError
+from dgenfs.mount.mountpoint import Mounted, MountError, Mountpoint
 from dgenfs.mount.opening import opening_of, store_tails
 from dgenfs.mount.operations import Operations
 from dgenfs.mount.python_plane import Reader
@@ -51,7 +52,8 @@ class MountConfig:
         cache_bytes: of each NUMA node, None for half its share of the last-level caches.
         io: how the kernel reads data files.
         compiled: whether the compiled loop answers reads, or Python.
-        options: of mount(8), beside ours.
+        read_only: whether Linux itself refuses to write, to ``.topology`` too.
+        options: for libfuse, beside ours.
     """
 
     mountpoint: Path
@@ -61,6 +63,7 @@ class MountConfig:
     cache_bytes: int | None = None
     io: Io = Io.AUTO
     compiled: bool = True
+    read_only: bool = True
     options: tuple[str, ...] = ()
 
 
@@ -76,19 +79,17 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     Raises:
         MountError: it cannot be mounted.
         SpecError: a listed name is not valid.
-        ValueError: a number is outside its range, or an option not the user's to choose.
+        ValueError: a number is outside its range.
     """
     machine = topology.detect()
     if config.cache_bytes is not None:
         check_cache(config.cache_bytes, len(machine.nodes))
-    for option in config.options:
-        if option.startswith("subtype="):
-            raise ValueError(
-                f"-o {option}: dgenfs knows its mounts by subtype=dgenfs: leave it out"
-            )
+    if numba.config.DISABLE_JIT:
+        raise MountError("NUMBA_DISABLE_JIT is set: a mount needs compiled code: unset it")
     warm_up()
     inodes = Inodes(config.names)
-    path = mountpoints.prepare(config.mountpoint)
+    place = mountpoints.prepare(config.mountpoint)
+    path = place.path
     opening = opening_of(config.io)
     workers = Workers(inodes.rows, opening, machine, config.workers_per_node, config.cache_bytes)
     operations = _operations(inodes, opening, workers, path)
@@ -98,14 +99,14 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     early: list[int] = []
     for number in _ENDING:
         signal.signal(number, lambda number, _: early.append(number))
-    descriptor = _mount(operations, path, config)
-    mounted = mountpoints.mounted_at(path)
+    descriptor = _mount(operations, place, config)
+    mounted = place.check_mounted()
     leave = functools.partial(mountpoints.detach, path, mounted)
     try:
         session = _Session(descriptor, workers, opening, config, mounted, leave)
         trio.run(session.serve, ready, early)
-    except ExceptionGroup as group:
-        raise MountError(f"{path}: {_first(group)}") from group
+    except (ExceptionGroup, MountError) as error:
+        raise MountError(f"{path}: {_first(error)}") from error
     finally:
         leave(connected=False)
         # The interpreter's end would put the default back, which kills, for any other handler.
@@ -153,6 +154,7 @@ class _Session:
         self._leave = leave
         self._greeted = trio.Event()  # INIT is answered
         self._closed = False
+        self._failure: str | None = None
 
     async def serve(self, ready: Callable[[], None], early: list[int]) -> None:
         """Serve to the end; what was mounted is unmounted then, and no thread is left.
@@ -166,6 +168,8 @@ class _Session:
                 nursery.start_soon(self._end_on_signals, early)
                 await self._serve_requests(ready)
                 nursery.cancel_scope.cancel()
+            if self._failure is not None:
+                raise MountError(self._failure)
         finally:
             self._closed = True
             # Each whatever becomes of those before, the last first. Clients see the mount go before
@@ -190,12 +194,17 @@ class _Session:
                 _raise_read_ahead(self._mounted.device)
             if compiled:
                 token = trio.lowlevel.current_trio_token()
-                self._seam.start_pump()
+
+                def fail(reason: str) -> None:
+                    token.run_sync_soon(self._fail, reason)
+
+                self._seam.start_pump(fail)
                 self._workers.connect(
                     self._seam.fuse,
                     self._seam.control.fileno(),
                     Attributes(os.getuid(), os.getgid()).entry_of_a_file(),
                     lambda: token.run_sync_soon(self._terminate),
+                    fail,
                 )
                 ready()
             else:
@@ -217,26 +226,36 @@ class _Session:
         log.info("ended by %s", signal.Signals(number).name)
         self._terminate()
 
+    def _fail(self, reason: str) -> None:
+        """End the loop with an error: clients get one, and wait no longer."""
+        if not self._closed:
+            log.error("ended: %s", reason)
+            self._failure = f"ended: {reason}"
+            self._terminate()
+
     def _terminate(self) -> None:
         """End the loop; every worker asks for it, and pyfuse3 crashes once its session is gone."""
         if not self._closed:
             pyfuse3.terminate()
 
 
-def _mount(operations: Operations, path: Path, config: MountConfig) -> int:
+def _mount(operations: Operations, place: Mountpoint, config: MountConfig) -> int:
     """Mount and return the session's descriptor."""
     # In order, as the last of two that contradict each other holds; a set's order is by chance.
-    options = ["fsname=dgenfs", "subtype=dgenfs", "default_permissions", *config.options]
+    options = ["fsname=dgenfs", "subtype=dgenfs", "ro", *config.options]
     if config.allow_other:
         options.append("allow_other")
+    if config.read_only:
+        # Not else, as Linux then lets root write to anything: access(2) is answered by Operations.
+        options.append("default_permissions")
     given = ",".join(options)
     before = fuse_descriptors()
     try:
         with libfuse_errors.captured() as lines:
-            pyfuse3.init(operations, str(path), {given})
+            pyfuse3.init(operations, str(place.target(config.options)), {given})
     except RuntimeError as error:
         reason = "; ".join(lines) or error
-        raise MountError(f"{path}: cannot be mounted with {given}: {reason}") from error
+        raise MountError(f"{place.path}: cannot be mounted with {given}: {reason}") from error
     for line in lines:
         log.warning("%s", line)
     (session,) = fuse_descriptors() - before

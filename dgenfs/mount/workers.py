@@ -24,12 +24,12 @@ from dgenfs.kernels.serve import serve
 from dgenfs.machine import topology
 from dgenfs.machine.caches import last_level_share
 from dgenfs.mount.init_reply import error_reply
+from dgenfs.mount.options import MAX_WORKERS
 from dgenfs.mount.rows import Rows
 
 log = logging.getLogger(__name__)
 
 KICK = signal.SIGUSR2  # ends a worker's blocking call; its handler does nothing
-MAX_WORKERS = 256  # of one node
 MEMORY = psutil.virtual_memory().total  # bytes
 # Bytes a second that the kernel copies to a client from the last-level cache, about: on two cores
 # of an EPYC 9004 a read of 1 MiB took 250 µs so, and 190 µs when it was generated, at 36 GB/s.
@@ -39,6 +39,7 @@ DEFAULT_CACHE = 16 << 20  # bytes, where the processor does not tell of its cach
 _DISCONNECTED = (errno.ENODEV, errno.ECONNABORTED)
 _CONTROL_PLANE_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _RETRY_SECONDS = 0.1
+_MOST_FAILURES = 10  # of a thread in a row, with no request answered in between
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Worker:
         counters: uint64[COUNTERS], see kernels.counters.
         ended: set when the thread has left the request loop for good.
         joinable: set when nobody will signal the thread any more; it exits only then.
+        given_up: whether it has failed so often that it is not replaced any more.
         thread: the thread, once started.
     """
 
@@ -59,6 +61,7 @@ class Worker:
     )
     ended: threading.Event = field(default_factory=threading.Event)
     joinable: threading.Event = field(default_factory=threading.Event)
+    given_up: bool = False
     thread: threading.Thread | None = None
 
     @property
@@ -132,6 +135,7 @@ class Workers:
         self._fuse = self._control = -1
         self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
+        self._on_failure: Callable[[str], None] = lambda _: None
 
     @property
     def cache_bytes(self) -> int:
@@ -144,6 +148,7 @@ class Workers:
         control: int,
         entry: NDArray[np.uint64],
         on_disconnect: Callable[[], None],
+        on_failure: Callable[[str], None],
     ) -> None:
         """Start the threads.
 
@@ -152,6 +157,7 @@ class Workers:
             control: socket to the control plane.
             entry: uint64[ENTRY_WORDS], attributes that all files of trees have.
             on_disconnect: called on a worker's thread when the file system is no longer mounted.
+            on_failure: called with what went wrong when no thread is left that could answer.
 
         Raises:
             OSError: EAGAIN, not all of them could be started; ``stop`` ends those that were.
@@ -159,6 +165,7 @@ class Workers:
         self._fuse, self._control = fuse, control
         self._entry = entry
         self._on_disconnect = on_disconnect
+        self._on_failure = on_failure
         self._start()
 
     def counters(self) -> NDArray[np.uint64]:
@@ -232,7 +239,7 @@ class Workers:
         except OSError as error:
             log.error("%s", error.strerror)
             if not any(node.workers for node in self.nodes):
-                self._on_disconnect()
+                self._on_failure(f"no thread can be started: {error.strerror}")
 
     def _start(self) -> None:
         if self._fuse < 0:
@@ -270,6 +277,7 @@ class Workers:
         except OSError as error:
             log.warning("%s: runs on any CPU: %s", worker.name, error)
         _wake_without_preempting(worker.name)
+        failures, answered = 0, 0
         while not self._stop[0]:
             try:
                 number = self._serve(worker, cache, scratch)
@@ -285,9 +293,22 @@ class Workers:
                 self._on_disconnect()
                 break
             if number not in _CONTROL_PLANE_GONE:
+                before, answered = answered, int(worker.counters[: counts.OPCODES].sum())
+                failures = failures + 1 if answered == before else 1
+                if failures == _MOST_FAILURES:
+                    self._give_up(worker, reason)
+                    break
                 log.error("%s: ended (%s), replaced", worker.name, reason)
                 time.sleep(_RETRY_SECONDS)
             self._fail_request(worker)
+
+    def _give_up(self, worker: Worker, reason: str) -> None:
+        """End a thread that only fails, and with the last one the mount: nobody would answer."""
+        log.error("%s: ended (%s), not replaced any more", worker.name, reason)
+        self._fail_request(worker)
+        worker.given_up = True
+        if all(one.given_up for node in self.nodes for one in node.workers):
+            self._on_failure("all threads that answer requests failed")
 
     def _serve(self, worker: Worker, cache: Cache, scratch: Scratch) -> int:
         return int(

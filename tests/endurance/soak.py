@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mounting import Mount, mounted
+from mounting import RETUNED, Mount, mounted
 from processes import eventually
 
 from endurance.clients import LARGEST_CACHE, LISTED
@@ -69,6 +69,7 @@ def _endure(
         folder,
         *LISTED,
         *leg.options,
+        *RETUNED,
         environment={"DGENFS_LOG": "warning"},
         limit=seconds + 300,
         checked=False,

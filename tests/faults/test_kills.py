@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from clients import KILLED, NAME, Clients, clients_of, right
-from mounting import DGENFS, Mount, environment_of, mounted
+from mounting import DGENFS, RETUNED, Mount, environment_of, mounted
 from processes import eventually, run
 
 from dgenfs.mount.mountpoint import mounted_at
@@ -43,7 +43,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     with clients_of(tmp_path) as clients:
         for number in range(KILLS):
             options = OPTIONS[number % len(OPTIONS)]
-            with mounted(tmp_path, NAME, TREE, *options, exit_code=killed) as mount:
+            with mounted(tmp_path, NAME, TREE, *options, *RETUNED, exit_code=killed) as mount:
                 commands = load(mount, clients, number)
                 readers = clients.start(mount.path / NAME, 4)
                 time.sleep(source.uniform(0, 0.5))

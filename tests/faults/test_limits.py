@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from clients import NAME, advance, clients_of, right
-from mounting import DGENFS, Mount, cleaned, environment_of, is_mounted, mounted
+from mounting import DGENFS, RETUNED, Mount, cleaned, environment_of, is_mounted, mounted
 from privileges import small_disk
 from processes import eventually, run
 
@@ -35,7 +35,7 @@ def test_too_few_descriptors_to_start(tmp_path: Path, limit: int) -> None:
 
 
 def test_just_enough_descriptors(tmp_path: Path) -> None:
-    with mounted(tmp_path, NAME, command=("prlimit", "--nofile=20", DGENFS)) as mount:
+    with mounted(tmp_path, NAME, *RETUNED, command=("prlimit", "--nofile=20", DGENFS)) as mount:
         _used(mount)
         (mount.path / ".topology").write_text('{"workers_per_node": 5}')
         _used(mount)
@@ -44,7 +44,7 @@ def test_just_enough_descriptors(tmp_path: Path) -> None:
 def test_out_of_descriptors(tmp_path: Path) -> None:
     with (
         clients_of(tmp_path) as clients,
-        mounted(tmp_path, NAME, "5x4K") as mount,
+        mounted(tmp_path, NAME, "5x4K", *RETUNED) as mount,
     ):
         readers = clients.start(mount.path / NAME, 2)
         run("prlimit", "--pid", mount.pid, "--nofile=4:20000")
@@ -110,7 +110,7 @@ def test_memory_for_the_cache_and_300_mib_is_enough(tmp_path: Path) -> None:
     with (
         memory_cgroup(cache + BESIDE_THE_CACHE) as group,
         clients_of(tmp_path) as clients,
-        mounted(tmp_path, NAME, f"--cache={cache}", command=within(group)) as mount,
+        mounted(tmp_path, NAME, f"--cache={cache}", *RETUNED, command=within(group)) as mount,
     ):
         fio = clients.fio(mount)
         readers = clients.start(mount.path / NAME, 8)

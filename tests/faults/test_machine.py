@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from clients import NAME, advance, clients_of, right
-from mounting import DGENFS, Mount, mounted
+from mounting import DGENFS, RETUNED, Mount, mounted
 from processes import eventually, run
 
 LAST_CPU = max(os.sched_getaffinity(0))
@@ -28,7 +28,7 @@ def confine(mount: Mount, cpus: set[int]) -> None:
 
 def test_fewer_cpus_for_the_daemon(tmp_path: Path) -> None:
     cpus = os.sched_getaffinity(0)
-    with mounted(tmp_path, NAME, "--cache=8M") as mount, clients_of(tmp_path) as clients:
+    with mounted(tmp_path, NAME, "--cache=8M", *RETUNED) as mount, clients_of(tmp_path) as clients:
         readers = clients.start(mount.path / NAME, 4)
         for allowed in ({min(cpus)}, {max(cpus)}, cpus):
             confine(mount, allowed)
@@ -65,7 +65,7 @@ def offline() -> Iterator[None]:
 
 @pytest.mark.alone
 def test_a_cpu_taken_away(tmp_path: Path) -> None:
-    with mounted(tmp_path, NAME) as mount, clients_of(tmp_path) as clients:
+    with mounted(tmp_path, NAME, *RETUNED) as mount, clients_of(tmp_path) as clients:
         readers = clients.start(mount.path / NAME, 4)
         with offline():
             advance(readers)
@@ -100,7 +100,7 @@ def test_a_clock_that_jumps(tmp_path: Path) -> None:
         "main()\n"
     )
     with (
-        mounted(tmp_path, NAME, command=(sys.executable, "-c", jumping)) as mount,
+        mounted(tmp_path, NAME, *RETUNED, command=(sys.executable, "-c", jumping)) as mount,
         clients_of(tmp_path) as clients,
     ):
         readers = clients.start(mount.path / NAME, 2)

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 from clients import NAME, right
-from mounting import DGENFS, mounted
+from mounting import DGENFS, RETUNED, mounted
 
 
 def test_counters_never_go_back(tmp_path: Path) -> None:
-    with mounted(tmp_path, NAME, "--cache=8M") as mount:
+    with mounted(tmp_path, NAME, "--cache=8M", *RETUNED) as mount:
         for _ in range(3):  # seen, kept, and there
             right(mount.path / NAME)
         before = mount.stats()
@@ -24,7 +24,7 @@ def test_counters_never_go_back(tmp_path: Path) -> None:
 def test_a_cache_that_there_is_no_room_for(tmp_path: Path) -> None:
     log = [r"\.topology: .*nothing was changed"]
     limit = ("prlimit", f"--as={4 << 30}")
-    with mounted(tmp_path, NAME, command=(*limit, DGENFS), expected_log=log) as mount:
+    with mounted(tmp_path, NAME, *RETUNED, command=(*limit, DGENFS), expected_log=log) as mount:
         before = mount.topology()
         with pytest.raises(OSError, match="Invalid argument"):
             (mount.path / ".topology").write_text(json.dumps({"cache_bytes": 8 << 30}))

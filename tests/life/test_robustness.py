@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from clients import NAME, advance, clients_of, reference, right
-from mounting import DGENFS, END_SECONDS, PLANES, Mount, ended, is_mounted, mounted
+from mounting import DGENFS, END_SECONDS, PLANES, RETUNED, Mount, ended, is_mounted, mounted
 from processes import eventually, run
 
 from life.faults import BAD_OFFSET, EXCEPTIONS, with_fault
@@ -247,7 +247,7 @@ def test_names_are_forgotten_without_the_rights_of_root(tmp_path: Path) -> None:
 
 
 def test_threads_that_cannot_be_started(tmp_path: Path) -> None:
-    options = ("--workers-per-node=2", "--cache=8M")
+    options = ("--workers-per-node=2", "--cache=8M", *RETUNED)
     expected = ["WARNING .*only 5 of 6 threads started: can't start new thread: nothing was"]
     with mounted(
         tmp_path, NAME, *options, command=with_fault("threads", 5), expected_log=expected

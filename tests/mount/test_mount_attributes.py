@@ -11,7 +11,7 @@ import oracle
 import pytest
 import strategies
 from hypothesis import given, settings
-from mounting import DGENFS, PLANES, Mount, mounted
+from mounting import DGENFS, PLANES, RETUNED, Mount, mounted
 
 LISTED = ["1G_d4_c2.bin", "10K+1_c1.5", "300x5000_d3_f7", "20x1M_c2.dat", "0"]
 PATHS = [
@@ -36,11 +36,12 @@ CONTROL_FILES = [".topology", ".stats", ".metrics"]
 MTIME_NS = 1_577_836_800 * 10**9
 
 
-@pytest.fixture(scope="module", params=PLANES)
+# Where Linux refuses to write, and where dgenfs does.
+@pytest.fixture(scope="module", params=[*PLANES, "compiled -o rw"])
 def mount(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mount]:
-    options = ["--data-plane", request.param]
+    options = ["--data-plane", *request.param.split()]
     with mounted(tmp_path_factory.mktemp("attributes"), *LISTED, *options, limit=120) as mount:
         yield mount
 
@@ -355,7 +356,8 @@ def test_no_other_attributes(mount: Mount) -> None:
     assert os.listxattr(mount.path / ".topology") == []
 
 
-def test_other_users(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), RETUNED], ids=["ro", "rw"])
+def test_other_users(tmp_path: Path, options: tuple[str, ...]) -> None:
     """Data for all with allow_other, .topology for the owner, nothing without it."""
     nobody = 65534
 
@@ -377,9 +379,9 @@ def test_other_users(tmp_path: Path) -> None:
         assert done.returncode or len(done.stdout) == 10
         return done.returncode
 
-    with mounted(tmp_path / "all", "--allow-other") as mount:
+    with mounted(tmp_path / "all", "--allow-other", *options) as mount:
         assert read(mount, "1M") == read(mount, "5x1K/000004.bin") == read(mount, ".stats") == 0
         assert read(mount, ".topology") != 0
-    with mounted(tmp_path / "mine") as mount:
+    with mounted(tmp_path / "mine", *options) as mount:
         assert read(mount, "1M") != 0
         assert read(mount, ".stats") != 0

@@ -60,7 +60,9 @@ def test_found(tmpfs: Path) -> None:
 def test_nothing_there(folder: Path) -> None:
     assert mounted_at(folder) is None
     assert mounted_at(folder / "missing") is None
-    assert prepare(folder) == folder
+    place = prepare(folder)
+    assert place.path == folder
+    place.close()
 
 
 def test_entries_of_what_is_mounted_are_dropped(tmpfs: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import oracle
 import pytest
 from control_files import read_once, write
-from mounting import Mount, mounted
+from mounting import RETUNED, Mount, mounted
 from privileges import as_root
 from processes import eventually
 from reading import CLIENTS, opened
@@ -181,7 +181,7 @@ while time.monotonic() < end:
 def test_the_same_files_opened_and_closed_by_many(tmp_path: Path, workers: int) -> None:
     """To store and to drop waits for pages, and reads for workers: nothing must wait for ever."""
     name = "4x68K_d2_c1.5"
-    with mounted(tmp_path, f"--workers-per-node={workers}", limit=40) as mount:
+    with mounted(tmp_path, f"--workers-per-node={workers}", *RETUNED, limit=40) as mount:
         tree = mount.path / name
         command = [sys.executable, "-c", READER, str(tree)]
         readers = [subprocess.Popen([*command, str(seed), "3"]) for seed in range(6)]

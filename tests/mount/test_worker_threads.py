@@ -47,7 +47,7 @@ def started(sockets: list[socket.socket], threads: int) -> Workers:
     machine = Topology((Node(0, (0,), 0),))
     workers = Workers(Rows(), new_opening(0, 0), machine, threads, 0)
     entry = np.zeros(ENTRY_WORDS, np.uint64)
-    workers.connect(device.fileno(), control.fileno(), entry, lambda: None)
+    workers.connect(device.fileno(), control.fileno(), entry, lambda: None, print)
     return workers
 
 

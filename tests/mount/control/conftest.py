@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 from control_files import write
-from mounting import PLANES, Mount, mounted
+from mounting import PLANES, RETUNED, Mount, mounted
 
 
 @pytest.fixture(scope="module", params=PLANES)
 def used(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mount]:
-    options = ["--data-plane", request.param, "--cache", "8M"]
+    options = ["--data-plane", request.param, "--cache", "8M", *RETUNED]
     with mounted(tmp_path_factory.mktemp("control"), "1T", *options, limit=240) as mount:
         yield mount
 
@@ -30,5 +30,7 @@ def mount(used: Mount) -> Mount:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mount]:
     """For tests of what both planes have in common."""
-    with mounted(tmp_path_factory.mktemp("shared"), "1T", "--cache", "8M", limit=120) as mount:
+    with mounted(
+        tmp_path_factory.mktemp("shared"), "1T", "--cache", "8M", *RETUNED, limit=120
+    ) as mount:
         yield mount
