@@ -325,3 +325,14 @@ def umount(
         if mounted is None or mounted.fstype != FSTYPE:
             raise MountError(f"{mountpoint}: no dgenfs is mounted there")
         unmount(path)
+
+
+@app.command("install-helper")
+def install_helper(
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them again.")] = False,
+) -> None:
+    """Link into /sbin what mount(8) and fstab(5) need for `-t fuse.dgenfs`."""
+    from dgenfs.cli.mount_helper import FOLDER, install
+
+    with errors():
+        print_text(*install(FOLDER, remove=remove))
