@@ -62,10 +62,12 @@ def session_of(leader: int) -> list[int]:
     return found
 
 
-def daemons_of(path: Path) -> list[int]:
-    """Processes whose command mounts at ``path``."""
+def daemons_of(path: Path, program: str = "mount") -> list[int]:
+    """Processes whose command mounts at ``path``, by ``dgenfs mount`` or another program."""
     return [
         process.pid
         for process in psutil.process_iter(["cmdline"])
-        if {"mount", str(path)} <= set(process.info["cmdline"] or ())
+        if {program, str(path)}
+        <= {Path(part).name for part in process.info["cmdline"] or ()}
+        | set(process.info["cmdline"] or ())
     ]

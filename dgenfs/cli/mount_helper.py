@@ -85,25 +85,31 @@ def install(folder: Path, *, remove: bool = False) -> list[str]:
         MountError: something else stands there, or this is no installed package.
         OSError: the folder cannot be written to.
     """
+    links = [folder / name for name in PROGRAMS]
+    for link in links:
+        _check_ours(link)
+    if remove:
+        there = [link for link in links if link.is_symlink()]
+        for link in there:
+            link.unlink()
+        return [f"{link}: removed" for link in there]
     done = []
-    for name in PROGRAMS:
-        program, link = Path(sys.executable).with_name(name), folder / name
-        found = link.readlink() if link.is_symlink() else None
-        if found is None and link.exists():
-            raise MountError(f"{link}: is there, and not a link of dgenfs: move it away first")
-        if found is not None and found.name != name:
-            raise MountError(f"{link}: leads to {found}, which is not dgenfs: move it away first")
-        if remove:
-            if found is not None:
-                link.unlink()
-                done.append(f"{link}: removed")
-            continue
+    for link in links:
+        program = Path(sys.executable).with_name(link.name)
         if not program.exists():
             raise MountError(f"{program}: is missing: install dgenfs with pip")
-        if found == program:
+        if link.is_symlink() and link.readlink() == program:
             done.append(f"{link}: leads to {program} already")
             continue
         link.unlink(missing_ok=True)
         link.symlink_to(program)
         done.append(f"{link}: leads to {program} now")
     return done
+
+
+def _check_ours(link: Path) -> None:
+    if link.is_symlink():
+        if link.readlink().name != link.name:
+            raise MountError(f"{link}: leads to {link.readlink()}: move it away first")
+    elif link.exists():
+        raise MountError(f"{link}: is there, and no link of dgenfs: move it away first")
