@@ -72,6 +72,7 @@ class Mountpoint:
         """Open ``path``, whatever it is; OSError if that cannot be done."""
         self._descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         self.path = self._where()
+        self._by_path = False
 
     def _where(self) -> Path:
         return self._held.readlink()
@@ -93,24 +94,25 @@ class Mountpoint:
 
         fusermount3 takes a path only, and lets a user mount only on what is theirs.
         """
-        by_fusermount3 = os.geteuid() != 0 or "auto_unmount" in options
-        return self.path if by_fusermount3 else self._held
+        self._by_path = os.geteuid() != 0 or "auto_unmount" in options
+        return self.path if self._by_path else self._held
 
     def check_mounted(self) -> Mounted:
         """Return what was mounted here, and let go of the directory.
 
         Raises:
-            MountError: it was mounted elsewhere, as the path led there meanwhile, and is no more.
+            MountError: the directory is no longer where it was; what was mounted is unmounted.
         """
-        path, self.path = self.path, self._where()
-        mounted = mounted_at(self.path)
+        where = self._where()
         self.close()
-        if mounted is not None and mounted.fstype == FSTYPE:
+        mounted = mounted_at(where)
+        if where == self.path and mounted is not None and mounted.fstype == FSTYPE:
             return mounted
-        elsewhere = mounted_at(path)
-        if elsewhere is not None and elsewhere.fstype == FSTYPE:
-            detach(path, elsewhere, connected=True)
-        raise MountError(f"{path}: another directory came into its place meanwhile: unmounted")
+        landed = self.path if self._by_path else where
+        mounted = mounted_at(landed)
+        if mounted is not None and mounted.fstype == FSTYPE:
+            detach(landed, mounted, connected=True)
+        raise MountError(f"{self.path}: was moved while it was mounted on: unmounted again")
 
     def close(self) -> None:
         """Let go of it."""
@@ -217,27 +219,33 @@ def check_answers(mountpoint: Path, daemon: int) -> None:
     elif errors:
         what, reason = "cannot be listed", str(errors[0].strerror)
     else:
-        ended, status = os.waitpid(daemon, os.WNOHANG)
-        if ended and status:
+        # What was listed may be the directory below, where the daemon ended meanwhile.
+        if not _is_ours(mountpoint) and _wait_for(daemon) not in (0, None):
             raise MountError(f"{mountpoint}: ended at once: dgenfs mount -f says why")
         return
-    _end(daemon)
-    path = Path(os.path.realpath(mountpoint))
-    mounted = mounted_at(path)
-    if mounted is not None and mounted.fstype == FSTYPE:
-        _detach(path)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(daemon, number)
+        if _wait_for(daemon) is not None:
+            break
+    if _is_ours(mountpoint):
+        _detach(Path(os.path.realpath(mountpoint)))
     raise MountError(f"{mountpoint}: {what}, and is unmounted again: {reason}")
 
 
-def _end(daemon: int) -> None:
-    """End a child, which unmounts; by force if it does not end by itself."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        os.kill(daemon, number)
-        deadline = time.monotonic() + END_SECONDS
-        while time.monotonic() < deadline:
-            if os.waitpid(daemon, os.WNOHANG)[0]:
-                return
-            time.sleep(0.01)
+def _is_ours(mountpoint: Path) -> bool:
+    mounted = mounted_at(Path(os.path.realpath(mountpoint)))
+    return mounted is not None and mounted.fstype == FSTYPE
+
+
+def _wait_for(child: int) -> int | None:
+    """Return a child's exit status, None if it does not end in time."""
+    deadline = time.monotonic() + END_SECONDS
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.01)
+    return None
 
 
 def remount(mountpoint: Path, flags: int) -> None:
@@ -250,12 +258,10 @@ def remount(mountpoint: Path, flags: int) -> None:
     Raises:
         MountError: no dgenfs is mounted there, or it takes root.
     """
-    path = Path(os.path.realpath(mountpoint))
-    mounted = mounted_at(path)
-    if mounted is None or mounted.fstype != FSTYPE:
+    if not _is_ours(mountpoint):
         raise MountError(f"{mountpoint}: no dgenfs is mounted there")
     try:
-        remount_with(path, flags)
+        remount_with(Path(os.path.realpath(mountpoint)), flags)
     except OSError as error:
         raise MountError(f"{mountpoint}: cannot be remounted: {error.strerror}") from error
 

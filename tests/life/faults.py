@@ -15,13 +15,14 @@ from typing import Any
 
 import pyfuse3
 import segmented
+import trio
 
 from dgenfs.cli.main import main
 from dgenfs.kernels.counters import BUSY_WITH
 from dgenfs.kernels.fuse import Opcode
 from dgenfs.machine import topology
 from dgenfs.machine.topology import Node, Topology
-from dgenfs.mount import forgetting, operations, workers
+from dgenfs.mount import forgetting, mountpoint, operations, seam, workers
 from dgenfs.mount.inodes import Inodes
 from dgenfs.mount.operations import Operations
 from dgenfs.mount.python_plane import Reader
@@ -121,6 +122,72 @@ def worker(how: str) -> None:
     workers.serve = failing_serve  # type: ignore[attr-defined]
 
 
+def workers_that_fail(when: str) -> None:
+    """All workers fail for good, at once or after the first read at BAD_OFFSET."""
+    failing = when == "at once"
+
+    def failing_serve(*arguments: Any) -> int:
+        nonlocal failing
+        fuse, control, counters = arguments[0], arguments[1], arguments[-1]
+        while not failing:
+            try:
+                request = os.read(fuse, 1 << 14)
+            except OSError as error:
+                return error.errno or errno.EIO
+            opcode, unique = struct.unpack_from("<IQ", request, 4)
+            counters[BUSY_WITH] = unique
+            failing |= opcode == Opcode.READ and struct.unpack_from("<Q", request, 48)[0] == (
+                BAD_OFFSET
+            )
+            if not failing:
+                os.write(control, request)
+        raise RuntimeError("built-in fault")
+
+    workers.serve = failing_serve  # type: ignore[attr-defined]
+
+
+def silence(of: str) -> None:
+    """No request is answered by workers, or FUSE_INIT not by libfuse; who waits does so for 1 s."""
+    mountpoint.ANSWER_SECONDS = 1
+    seam._ANSWER_SECONDS = 1
+
+    def silent_serve(fuse: int, *_: Any) -> int:
+        while True:
+            try:
+                os.read(fuse, 1 << 14)
+            except OSError as error:
+                return error.errno or errno.EIO
+
+    async def silent_main(*_: int) -> None:
+        await trio.sleep_forever()
+
+    if of == "workers":
+        workers.serve = silent_serve  # type: ignore[attr-defined]
+    else:
+        pyfuse3.main = silent_main  # type: ignore[assignment]
+
+
+def swapped(mountpoint: str) -> None:
+    """Its parent's owner puts another directory in the mountpoint's place just before it mounts."""
+    init = pyfuse3.init
+
+    def late_init(*arguments: Any) -> None:
+        Path(mountpoint).rename(f"{mountpoint}-moved")
+        Path(f"{mountpoint}-other").rename(mountpoint)
+        init(*arguments)
+
+    pyfuse3.init = late_init  # type: ignore[assignment]
+
+
+def pump() -> None:
+    """The thread that carries replies fails."""
+
+    def failing_pump(*_: Any) -> int:
+        raise RuntimeError("built-in fault")
+
+    seam.pump = failing_pump  # type: ignore[attr-defined]
+
+
 def nodes() -> None:
     """Two NUMA nodes, of the first and of the last CPU."""
     cpus = sorted(os.sched_getaffinity(0))
@@ -164,6 +231,10 @@ FAULTS: dict[str, Callable[..., None]] = {
     "listing": listing,
     "unprivileged": unprivileged,
     "worker": worker,
+    "workers_that_fail": workers_that_fail,
+    "silence": silence,
+    "pump": pump,
+    "swapped": swapped,
     "nodes": nodes,
     "slow_start": slow_start,
     "threads": threads,

@@ -121,6 +121,22 @@ def test_bad_arguments(empty: Path, arguments: list[str], message: str) -> None:
     refused(mount(empty, *arguments), message)
 
 
+def test_a_log_where_others_may_write(empty: Path, tmp_path: Path) -> None:
+    """Nobody's link is not followed, and nobody's FIFO not waited for."""
+    folder, precious = tmp_path / "shared", tmp_path / "precious"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    precious.write_text("kept")
+    (folder / "link").symlink_to(precious)
+    os.mkfifo(folder / "fifo")
+    for planted, what in (("link", "link"), ("fifo", "file")):
+        os.chown(folder / planted, NOBODY, NOBODY, follow_symlinks=False)
+        done = mount(empty, f"--log-file={folder / planted}")
+        refused(done, f"{folder / planted}: another user's {what}, where others may write")
+    refused(mount(empty, "-o", f"log_file={folder / 'link'}"), "another user's link")
+    assert precious.read_text() == "kept"
+
+
 @pytest.mark.parametrize("where", [(), ("-f",)])
 def test_no_device(empty: Path, where: tuple[str, ...]) -> None:
     script = 'mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; exec "$@"'
