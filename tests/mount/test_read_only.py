@@ -14,8 +14,6 @@ from control_files import settings_of, write
 from mounting import DGENFS, RETUNED, Mount, mounted
 from processes import Done, run
 
-from dgenfs.mount.options import parse
-
 NOBODY = 65534
 TREE = "5x1K"
 PATHS = ("", NAME, TREE, f"{TREE}/000000.bin", ".stats", ".metrics", "5x1K/none", "1G_c2")
@@ -160,29 +158,3 @@ def test_remount_that_cannot_be(writable: Mount, tmp_path: Path) -> None:
     assert "rw" in mount_options(writable)
     nothing = run(DGENFS, "mount", tmp_path, "-o", "remount,ro", code=1)
     assert "no dgenfs is mounted there" in nothing.err
-
-
-@pytest.mark.parametrize("option", ["exec", "noexec", "async", "noatime", "dirsync"])
-def test_options_for_linux(option: str) -> None:
-    assert parse([option]).for_libfuse == (option,)
-    assert parse([f"{option},remount"]).flags & 1
-
-
-def test_the_last_of_two_holds() -> None:
-    assert parse(["rw,ro"]).read_only
-    assert not parse(["ro", "rw"]).read_only
-    assert parse([]).read_only
-
-
-def test_options_that_mean_nothing_here() -> None:
-    line = (
-        "defaults,auto,noauto,user,users,user=me,owner,group,nofail,_netdev,comment=any,"
-        "x-systemd.automount,x-systemd.requires=/a,X-mount.mkdir,relatime,strictatime,lazytime"
-    )
-    found = parse([line])
-    assert found == parse([])
-
-
-def test_a_comma_in_a_value() -> None:
-    line = r'context="a:b:c0,c1",fsname=one\,two,noexec'
-    assert parse([line]).for_libfuse == (r'context="a:b:c0\,c1"', r"fsname=one\,two", "noexec")
