@@ -5,13 +5,11 @@ A handler resolves, answers and maps errors, nothing else. Handlers run one at a
 """
 
 import errno
-import functools
 import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import pyfuse3
@@ -24,11 +22,11 @@ from dgenfs.kernels import counters as counts
 from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, Opcode
 from dgenfs.kernels.ids import CONTROL
 from dgenfs.kernels.opening import Opening, count_handles, open_flags
-from dgenfs.logs import TRACE
 from dgenfs.mount.attributes import Attributes, extended_attributes
 from dgenfs.mount.control import ControlFile
 from dgenfs.mount.control_handles import ControlHandles
 from dgenfs.mount.forgetting import drop_entries
+from dgenfs.mount.handlers import handler, read_only
 from dgenfs.mount.inodes import KEPT, ROOT, Inodes, entries
 from dgenfs.mount.python_plane import Reader
 from dgenfs.names.catalog import Directory, File, Node
@@ -43,42 +41,6 @@ _DOTS = (b".", b"..")
 # What open(2) wants by its access mode.
 _ACCESS = (os.R_OK, os.W_OK, os.R_OK | os.W_OK, os.R_OK | os.W_OK)
 ROOT_USER = 0
-
-P = ParamSpec("P")
-R = TypeVar("R")
-Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, R]]
-
-
-def handler(opcode: Opcode) -> Callable[[Handler[P, R]], Handler[P, R]]:
-    """Count and trace a request, and let nothing but FUSEError out, which would end the mount."""
-
-    def decorate(function: Handler[P, R]) -> Handler[P, R]:
-        @functools.wraps(function)
-        async def guarded(self: "Operations", /, *arguments: P.args, **keywords: P.kwargs) -> R:
-            self.counters[counts.REQUESTS + opcode] += 1
-            if log.isEnabledFor(TRACE):
-                log.log(TRACE, "%s %s", opcode.name, arguments)
-            try:
-                return await function(self, *arguments, **keywords)
-            except FUSEError:
-                self.count_error(opcode)
-                raise
-            except Exception as error:
-                self.count_error(opcode)
-                raise self.refusal(f"{opcode.name} {arguments}", error) from error
-
-        return guarded
-
-    return decorate
-
-
-def read_only(opcode: Opcode) -> Any:
-    """Return a handler that refuses what would change the file system."""
-
-    async def refuse(_self: "Operations", *_arguments: Any) -> None:
-        raise FUSEError(errno.EROFS)
-
-    return handler(opcode)(refuse)
 
 
 class Operations(pyfuse3.Operations):
