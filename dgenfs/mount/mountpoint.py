@@ -9,7 +9,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,6 @@ class Mountpoint:
         """Open ``path``, whatever it is; OSError if that cannot be done."""
         self._descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         self.path = self._where()
-        self._by_path = False
 
     def _where(self) -> Path:
         return self._held.readlink()
@@ -89,13 +88,12 @@ class Mountpoint:
         """Return whether nothing is in it; OSError if that cannot be read."""
         return next(self._held.iterdir(), None) is None
 
-    def target(self, options: Sequence[str]) -> Path:
-        """Return what to mount on with ``options``.
+    def target(self) -> Path:
+        """Return what to mount on.
 
         fusermount3 takes a path only, and lets a user mount only on what is theirs.
         """
-        self._by_path = os.geteuid() != 0 or "auto_unmount" in options
-        return self.path if self._by_path else self._held
+        return self._held if os.geteuid() == 0 else self.path
 
     def check_mounted(self) -> Mounted:
         """Return what was mounted here, and let go of the directory.
@@ -108,7 +106,7 @@ class Mountpoint:
         mounted = mounted_at(where)
         if where == self.path and mounted is not None and mounted.fstype == FSTYPE:
             return mounted
-        landed = self.path if self._by_path else where
+        landed = where if os.geteuid() == 0 else self.path
         mounted = mounted_at(landed)
         if mounted is not None and mounted.fstype == FSTYPE:
             detach(landed, mounted, connected=True)

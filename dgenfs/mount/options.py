@@ -34,7 +34,7 @@ _FLAGS = {
 }
 _USUAL_FLAGS = 2 | 4  # nosuid and nodev, which libfuse always sets
 
-_OF_LIBFUSE = ("allow_other", "auto_unmount", "debug", "default_permissions")
+_OF_LIBFUSE = ("allow_other", "debug", "default_permissions")
 _OF_LIBFUSE_WITH_VALUES = ("fsname", "context", "fscontext", "defcontext", "rootcontext")
 _OF_FSTAB = ("defaults", "auto", "noauto", "user", "users", "nouser", "owner", "group", "nofail")
 # Of access times, versions, locks and links: nothing changes, and there are none.
@@ -54,6 +54,8 @@ _BY_DGENFS = "dgenfs says this itself: leave it out"
 _REFUSED = {
     "allow_root": "only libfuse would enforce it, which most reads do not pass: say allow_other, "
     "or let root mount",
+    "auto_unmount": "libfuse may look before the connection of a killed daemon is down, and leave "
+    "it: the next dgenfs mount cleans up",
     "max_read": "requests have up to 1 MiB, and clients may read less: leave it out",
     "subtype": "dgenfs knows its mounts by subtype=dgenfs: leave it out",
     "nonempty": "the mountpoint must be an empty directory",

@@ -252,7 +252,7 @@ def _mount(operations: Operations, place: Mountpoint, config: MountConfig) -> in
     before = fuse_descriptors()
     try:
         with libfuse_errors.captured() as lines:
-            pyfuse3.init(operations, str(place.target(config.options)), {given})
+            pyfuse3.init(operations, str(place.target()), {given})
     except RuntimeError as error:
         reason = "; ".join(lines) or error
         raise MountError(f"{place.path}: cannot be mounted with {given}: {reason}") from error
