@@ -1,6 +1,7 @@
 """What mount(8) runs for a line of fstab(5): ``mount.fuse.dgenfs SOURCE MOUNTPOINT -o OPTIONS``."""
 
 import getopt
+import logging
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,8 @@ from dgenfs.cli.mounting import start
 from dgenfs.cli.terminal import USAGE, errors, leave, print_error
 from dgenfs.mount.mountpoint import MountError
 from dgenfs.mount.options import parse
+
+log = logging.getLogger(__name__)
 
 PROGRAMS = ("mount.dgenfs", "mount.fuse.dgenfs")  # for -t dgenfs and -t fuse.dgenfs
 FOLDER = Path("/sbin")  # the only place where mount(8) looks
@@ -35,6 +38,10 @@ def main() -> NoReturn:
         leave(_USAGE)
     except typer.Exit as end:
         leave(_USAGE if end.exit_code == USAGE else _FAILED)
+    except Exception as error:
+        log.debug("unforeseen", exc_info=error)
+        print_error(f"{type(error).__name__}: {error}")
+        leave(_FAILED)
     leave(0)
 
 

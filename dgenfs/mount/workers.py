@@ -266,8 +266,14 @@ class Workers:
     def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
         try:
             self._work(worker, cache, cpus, scratch)
+        except Exception:
+            log.exception("%s: ended", worker.name)
+            worker.given_up = True
         finally:
             worker.ended.set()
+            everybody = [one for node in self.nodes for one in node.workers]
+            if worker.given_up and all(one.given_up for one in everybody):
+                self._on_failure("all threads that answer requests failed")
             worker.joinable.wait()
 
     def _work(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
@@ -296,19 +302,13 @@ class Workers:
                 before, answered = answered, int(worker.counters[: counts.OPCODES].sum())
                 failures = failures + 1 if answered == before else 1
                 if failures == _MOST_FAILURES:
-                    self._give_up(worker, reason)
+                    log.error("%s: ended (%s), not replaced any more", worker.name, reason)
+                    self._fail_request(worker)
+                    worker.given_up = True
                     break
                 log.error("%s: ended (%s), replaced", worker.name, reason)
                 time.sleep(_RETRY_SECONDS)
             self._fail_request(worker)
-
-    def _give_up(self, worker: Worker, reason: str) -> None:
-        """End a thread that only fails, and with the last one the mount: nobody would answer."""
-        log.error("%s: ended (%s), not replaced any more", worker.name, reason)
-        self._fail_request(worker)
-        worker.given_up = True
-        if all(one.given_up for node in self.nodes for one in node.workers):
-            self._on_failure("all threads that answer requests failed")
 
     def _serve(self, worker: Worker, cache: Cache, scratch: Scratch) -> int:
         return int(
