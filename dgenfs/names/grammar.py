@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple, NoReturn
 
 from dgenfs.content.layout import MAX_FILES, MAX_SIZE, MAX_UNIT, MIN_UNIT
+from dgenfs.escapes import escaped
 
 SIDECARS = ("sha256", "sha1", "md5", "blake2b", "xxh128", "crc32")
 DEFAULT_EXTENSION = "bin"
@@ -20,14 +21,14 @@ MAX_COMPRESS_MILLI = 20 * 1000
 MAX_SEED = 2**64 - 1
 
 _LETTERS = "KMGTPE"
-_UNITS: dict[str, int] = (
+UNITS: dict[str, int] = (
     {"": 1, "B": 1}
     | {letter: 1024**power for power, letter in enumerate(_LETTERS, 1)}
     | {f"{letter}IB": 1024**power for power, letter in enumerate(_LETTERS, 1)}
     | {f"{letter}B": 1000**power for power, letter in enumerate(_LETTERS, 1)}
 )
 _UNITS_TO_PRINT = sorted(
-    ((factor, unit) for unit, factor in _UNITS.items() if factor > 1 and "I" not in unit),
+    ((factor, unit) for unit, factor in UNITS.items() if factor > 1 and "I" not in unit),
     reverse=True,
 )
 
@@ -56,7 +57,7 @@ class SpecError(ValueError):
         self.rule = rule
 
     def __str__(self) -> str:
-        return f"{self.name!r} is not a name: {self.part!r}: {self.rule}"
+        return f"'{escaped(self.name)}' is not a name: '{escaped(self.part)}': {self.rule}"
 
 
 class Fields(NamedTuple):
@@ -99,7 +100,7 @@ def parse_size(text: str) -> int:
     try:
         return Parser(text).size(text)
     except SpecError as error:
-        raise ValueError(f"{text!r} is not a size such as 4096, 1.5M or 10GB") from error
+        raise ValueError(f"'{escaped(text)}' is not a size such as 4096, 1.5M or 10GB") from error
 
 
 def format_size(size: int) -> str:
@@ -204,7 +205,7 @@ class Parser:
         if matched is None:
             self.fail(text, "a number is digits, with a point and more digits for a fraction")
         whole, fraction, unit = matched[1], matched[2] or "", matched[3]
-        factor = _UNITS.get(unit.upper())
+        factor = UNITS.get(unit.upper())
         if factor is None:
             self.fail(unit, "a unit is B, K M G T P E (1024, also KiB ...) or KB MB ... (1000)")
         scale: int = 10 ** len(fraction)

@@ -1,33 +1,48 @@
 """The valid name nearest to an invalid one."""
 
 import re
+from fractions import Fraction
 
-from dgenfs.content.layout import MAX_UNIT, MIN_UNIT
+from dgenfs.content.layout import MAX_SIZE, MAX_UNIT, MIN_UNIT
 from dgenfs.names.grammar import (
     MAX_COMPRESS_MILLI,
     MAX_DEDUP_MILLI,
     MAX_SEED,
     SIDECARS,
+    UNITS,
     SpecError,
     format_ratio,
 )
 from dgenfs.names.spec import Spec
 
-_TREE = re.compile(r"[0-9]{1,10}x", re.IGNORECASE)
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtpe]?i?b?)(?:ytes?)?", re.IGNORECASE)
+FACTOR = 2  # most that a number is changed by to be in its range
+
+# Nothing is given back of what was matched: half of a number is another number.
+_DIGITS = r"(?>[0-9]{1,3}(?:[,_' ][0-9]{3})+(?![0-9])|[0-9]+)"
+_TREE = re.compile(rf"({_DIGITS})\s*[x*\u00d7]\s*", re.IGNORECASE)
+_SIZE = re.compile(
+    rf"""(?P<whole>{_DIGITS})
+    (?P<fraction>(?>[.,][0-9]+)?)
+    (?P<power>(?>e[0-9]{{1,2}}(?![0-9]))?)
+    \s*+(?P<unit>(?>(?:[kmgtpe]i?)?b?))(?>(?:ytes?)?)
+    (?P<offset>(?>[+-][0-9]+(?=[_.]|\Z))?)
+    (?![0-9a-z%*,'\u00d7])""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _PARAM = re.compile(
-    r"(dedup|compress|comp|seed|unit|block|[dcsbf])[a-z]*[=:_-]?([0-9]+(?:\.[0-9]+)?)([a-z]*)",
+    r"(?<![a-z])(d|c|s|b|f|dedup[a-z]*|comp[a-z]*|seed|unit|block)[=:_-]?"
+    r"([0-9]+(?:[.,][0-9]+)?)((?![dcsbf][0-9])[a-z%:][a-z0-9%:]*)?",
     re.IGNORECASE,
 )
-_LETTERS = {"dedup": "d", "compress": "c", "comp": "c", "seed": "s", "unit": "b", "block": "b"}
+_LETTERS = {"u": "b"}  # of words that begin with another letter than their parameter
 _EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{0,7})\Z")
 
 
 def nearest_name(text: str) -> str | None:
-    """Return the valid name that keeps most of ``text``, None if there is no size in it.
+    """Return the valid name that says what ``text`` seems to say, None if that is not clear.
 
-    Values outside their range go to the range's end, what is not understood is left out, as is the
-    name of a checksum, and the result is canonical.
+    Values outside their range go to the range's end if that is near. Words that are no parameter
+    and the name of a checksum are left out. The result is canonical.
 
     Args:
         text: what was taken for a name.
@@ -37,18 +52,23 @@ def nearest_name(text: str) -> str | None:
         text = text.removesuffix(f".{sidecar}")
     tree = _TREE.match(text)
     head = _SIZE.match(text, tree.end() if tree else 0)
-    if head is None:
+    size = head and _size(head)
+    if head is None or size is None:
         return None
-    parts = [(tree[0].lower() if tree else "") + _size(head)]
-    seen = set()
+    values: dict[str, str] = {}
     for matched in _PARAM.finditer(text, head.end()):
-        letter = _LETTERS.get(matched[1].lower(), matched[1].lower())
-        if letter not in seen and (letter != "f" or tree):
-            seen.add(letter)
-            parts.append(letter + _value(letter, matched[2], matched[3]))
+        letter = matched[1][0].lower()
+        letter = _LETTERS.get(letter, letter)
+        if letter in values or (letter == "f" and not tree):
+            continue
+        value = _value(letter, matched[2], matched[3] or "", last=matched.end() == len(text))
+        if value is None:
+            return None
+        values[letter] = value
+    files = f"{_whole(tree[1])}x" if tree else ""
+    name = "_".join([f"{files}{size}", *map("".join, values.items())])
     extension = _EXTENSION.search(text)
-    name = "_".join(parts)
-    for candidate in (f"{name}.{extension[1]}" if extension else name, name, parts[0]):
+    for candidate in (f"{name}.{extension[1]}" if extension else name, name):
         try:
             return Spec.parse(candidate).name
         except SpecError:
@@ -56,20 +76,60 @@ def nearest_name(text: str) -> str | None:
     return None
 
 
-def _size(matched: re.Match[str]) -> str:
-    unit = matched[2].upper()
-    return matched[1] + (unit[0] if len(unit) == 2 and unit[1] == "I" else unit)
+def _whole(digits: str) -> int:
+    """Return a number whose digits may stand in groups of three."""
+    return int(re.sub("[^0-9]", "", digits))
 
 
-def _value(letter: str, number: str, unit: str) -> str:
+def _size(matched: re.Match[str]) -> int | None:
+    """Return the bytes that a size says."""
+    fraction = matched["fraction"]
+    if fraction.startswith(",") and len(fraction) == 4:
+        return None  # a thousand times more in one country than in another
+    number = _whole(matched["whole"]) + Fraction(f"0.{fraction[1:]}0")
+    number *= 10 ** int(matched["power"][1:] or 0)
+    unit = matched["unit"].upper()
+    if not unit and re.match(r"\.(?![A-Za-z])", matched.string[matched.end() :]):
+        return None  # as 1.000.000
+    factor = UNITS[f"{unit}B" if unit.endswith("I") else unit]
+    if (number * factor).denominator > 1:
+        # Whole in the next smaller unit, which is within a thousandth.
+        smaller = 1024 if factor % 1024 == 0 else 1000
+        number = Fraction(round(number * smaller), smaller)
+    size = round(number * factor) + int(matched["offset"] or 0)
+    if size == 0 < number or not 0 <= size <= FACTOR * MAX_SIZE:
+        return None
+    return min(size, MAX_SIZE)
+
+
+def _value(letter: str, number: str, suffix: str, *, last: bool) -> str | None:
+    """Return the value of a parameter as names write it, None if it is not clear.
+
+    Args:
+        letter: the parameter's.
+        number: with a point or a comma, if it has a fraction.
+        suffix: letters, and digits behind them, that follow.
+        last: whether nothing follows these.
+    """
+    whole, point, fraction = number.replace(",", ".").partition(".")
     if letter in "dc":
+        if suffix.lower() not in ("", "x", ":1"):
+            if not (point and last and suffix.isalnum()):
+                return None
+            fraction = ""  # of an extension such as .7z
+        elif "," in number and len(fraction) == 3:
+            return None
         most = MAX_DEDUP_MILLI if letter == "d" else MAX_COMPRESS_MILLI
-        return format_ratio(min(most, max(1000, round(float(number) * 1000))))
-    whole = int(number.partition(".")[0])  # exactly: seeds have more digits than floats
-    if letter == "s":
-        return str(min(MAX_SEED, whole))
-    if letter == "f":
-        return str(max(1, whole))
-    scale = {"k": 1 << 10, "m": 1 << 20}.get(unit[:1].lower(), 1)
-    wanted = min(MAX_UNIT, max(MIN_UNIT, float(number) * scale))
-    return f"{1 << round(wanted).bit_length() - 1}B"
+        milli = round(Fraction(f"{whole}.{fraction}0") * 1000)
+        return None if milli > FACTOR * most else format_ratio(min(most, max(1000, milli)))
+    if letter in "sf":
+        if point or suffix:
+            return None
+        return str(min(MAX_SEED, int(whole)) if letter == "s" else max(1, int(whole)))
+    matched = _SIZE.fullmatch(number + suffix)
+    unit = matched and _size(matched)
+    if unit and not suffix and unit < MIN_UNIT:
+        unit *= 1024  # b64 can mean nothing else
+    if not unit or not MIN_UNIT <= FACTOR * unit <= FACTOR * FACTOR * MAX_UNIT:
+        return None
+    return f"{1 << min(MAX_UNIT, max(MIN_UNIT, unit)).bit_length() - 1}B"

@@ -6,7 +6,6 @@ from vectors import VECTORS, Vector
 from dgenfs import Spec, SpecError
 from dgenfs.names.catalog import File, find_file
 from dgenfs.names.grammar import parse_size
-from dgenfs.names.suggest import nearest_name
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v.name)
@@ -108,24 +107,6 @@ def test_find_file() -> None:
     for bad in ("5x1K", "1M.sha256", "a/b"):
         with pytest.raises(SpecError):
             find_file(PurePath(bad))
-
-
-@pytest.mark.parametrize(
-    ("bad", "good"),
-    [
-        ("10GB_d0.5", "10GB_d1_c1.bin"),
-        ("10G-d4-c2.bin", "10G_d4_c2.bin"),
-        ("10gib_dedup=4_c30.bin", "10G_d4_c20.bin"),
-        ("10G_d4x_c2x.bin", "10G_d4_c2.bin"),
-        ("10G_b5K", "10G_d1_c1_b4K.bin"),
-        ("1000X1M_f0", "1000x1M_d1_c1_f1"),
-        ("10G d4 c2", "10G_d4_c2.bin"),
-        ("photo.jpg", None),
-        ("", None),
-    ],
-)
-def test_nearest_name(bad: str, good: str | None) -> None:
-    assert nearest_name(bad) == good
 
 
 def test_parse_size() -> None:
