@@ -8,7 +8,9 @@ debug, info, warning or warn, error and off, in any case.
 import logging
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
+
+from dgenfs.escapes import escaped
 
 TRACE = 5  # below DEBUG: every request
 
@@ -31,6 +33,16 @@ _configured: set[str] = set()
 logging.getLogger(_ROOT).addHandler(_handler)
 
 
+class _Formatter(logging.Formatter):
+    """Lines of the log, which may be read on a terminal and name what others named."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return "\n".join(map(escaped, super().formatException(ei).split("\n")))
+
+
 class LogConfigError(ValueError):
     """A value of DGENFS_LOG with a part that is neither a level nor ``module=level``."""
 
@@ -50,7 +62,7 @@ def configure(value: str | None = None, *, log: TextIO | None = None) -> None:
     global _handler
     levels = parse_levels(os.environ.get("DGENFS_LOG", "") if value is None else value)
     handler = logging.StreamHandler(log or sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT, _TIME))
+    handler.setFormatter(_Formatter(_FORMAT, _TIME))
     root = logging.getLogger(_ROOT)
     root.removeHandler(_handler)
     _handler.close()

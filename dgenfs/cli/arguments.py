@@ -1,18 +1,42 @@
 """What the arguments of commands mean."""
 
 import re
+import stat
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from dgenfs.machine.directories import is_directory
 from dgenfs.names.catalog import ROOT, Directory, File, find_file
-from dgenfs.names.grammar import MAX_SEED, parse_size
+from dgenfs.names.grammar import MAX_SEED, SpecError, parse_size
+from dgenfs.names.suggest import nearest_name
 
 if TYPE_CHECKING:
     from dgenfs.content.view import View
 
 MAX_SEEDS = 1000
+# What systems put into directories by themselves: file systems and NFS, macOS, Windows, Synology
+# and QNAP, and desktops' bins.
+LEFT_BEHIND = (
+    "lost+found",
+    ".nfs*",
+    ".fuse_hidden*",
+    ".snapshot",
+    ".DS_Store",
+    "._*",
+    ".Spotlight-V100",
+    ".Trashes",
+    ".fseventsd",
+    "Thumbs.db",
+    "desktop.ini",
+    "$RECYCLE.BIN",
+    "System Volume Information",
+    "@eaDir",
+    "#recycle",
+    "@Recycle",
+    ".Trash-*",
+)
 
+_TREE_FILE = re.compile(r"([0-9]{6,10})\.[A-Za-z][A-Za-z0-9]{0,7}")
 _SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX_SEED
 
 
@@ -62,14 +86,69 @@ def part_of(file: File, offset: str, length: str | None) -> "View":
     return file.view().part(start, count)
 
 
+def require_name(name: str) -> None:
+    """Raise SpecError if nothing can hold what ``--as`` says."""
+    try:
+        ROOT.child(name)
+    except SpecError:
+        find_file(PurePath(name))
+
+
 def expected(path: Path, name: str | None) -> File | Directory:
-    """Return what ``path`` should hold by its own name or another."""
-    if is_directory(path):
+    """Return what ``path`` should hold by its own name or another.
+
+    Raises:
+        OSError: it is not there, or cannot be reached.
+        ValueError: what is there cannot hold that; the message says what to do.
+    """
+    directory = stat.S_ISDIR(path.stat().st_mode)
+    try:
+        if not directory:
+            return find_file(PurePath(name) if name else absolute(path))
         node = ROOT.child(name or path.resolve().name)
-        if not isinstance(node, Directory):
-            raise ValueError(f"{path}: is a directory, and {node.spec} is not a tree")
-        return node
-    return find_file(PurePath(name) if name else absolute(path))
+    except SpecError as error:
+        if name is not None:
+            raise
+        nearest = nearest_name(error.name)
+        example = f", such as --as {nearest}" if nearest else ""
+        raise ValueError(f"{path}: {error}; say what it holds: --as NAME{example}") from error
+    if not isinstance(node, Directory):
+        raise ValueError(f"{path}: is a directory, and {node.spec} is not a tree")
+    return node
+
+
+def tree_file(path: Path) -> str | None:
+    """Return for ``--as`` whose tree's file ``path`` seems to be, by the directories above it.
+
+    None if it is known as a tree's file by its path, or is not called like one.
+    """
+    matched = _TREE_FILE.fullmatch(path.name)
+    whole = absolute(path)
+    if matched is None or find_file(whole).spec.tree:
+        return None
+    file = int(matched[1])
+    for above in whole.parents:
+        try:
+            spec = ROOT.child(above.name).spec
+        except SpecError:
+            continue
+        if spec.tree and file < spec.files and spec.file_name(file) == path.name:
+            return f"{spec}/{spec.path(file)}"
+    return f"TREE/{path.name}"
+
+
+def excluded(patterns: Sequence[str]) -> list[str]:
+    """Return patterns of names with the default's in front; an empty one takes back all before it.
+
+    Raises:
+        ValueError: one has a slash, which no name has.
+    """
+    kept = list(LEFT_BEHIND)
+    for pattern in patterns:
+        if "/" in pattern:
+            raise ValueError(f"--exclude '{pattern}': is the pattern of a name, without a slash")
+        kept = [*kept, pattern] if pattern else []
+    return kept
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -78,12 +157,12 @@ def parse_seeds(text: str) -> list[int]:
     for part in filter(None, text.split(",")):
         matched = _SEEDS.fullmatch(part)
         if matched is None or int(matched[1]) > (last := int(matched[2] or matched[1])):
-            raise ValueError(f"--seeds {text!r}: {part!r} is no seed and no range such as 100-199")
+            raise ValueError(f"--seeds '{text}': '{part}' is no seed and no range such as 100-199")
         if last > MAX_SEED:
-            raise ValueError(f"--seeds {text!r}: {part!r}: a seed is 0 to {MAX_SEED}")
+            raise ValueError(f"--seeds '{text}': '{part}': a seed is 0 to {MAX_SEED}")
         if len(seeds) + last - int(matched[1]) >= MAX_SEEDS:
             raise ValueError(
-                f"--seeds {text!r}: more than {MAX_SEEDS}; each is tried on every wrong sector"
+                f"--seeds '{text}': more than {MAX_SEEDS}; each is tried on every wrong sector"
             )
         seeds += range(int(matched[1]), last + 1)
     return seeds

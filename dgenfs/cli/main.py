@@ -4,37 +4,36 @@ Each command imports what it needs when it runs: help, a usage error and the mea
 no compiler, which takes longer to load than all the rest.
 """
 
-import io
+import logging
 import signal
 import sys
+import threading
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from dgenfs import logs
 from dgenfs.cli.terminal import (
+    FAILED,
     USAGE,
     errors,
     leave,
+    open_standard_streams,
     print_error,
     print_json,
     print_text,
+    print_unforeseen,
     progress,
-    reason,
     standard_output,
 )
 from dgenfs.mount.io_mode import Io
 
-if TYPE_CHECKING:
-    from dgenfs.names.catalog import Directory, File
-    from dgenfs.verifying.reports import FileReport, TreeReport
-    from dgenfs.verifying.verifier import Progress, Verifier
+UNFORESEEN = 2  # as 1 of verify says that a copy is different
 
-DIFFERENT = 1
-UNREAD = 2
+log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Test data with an exact deduplication and compression ratio.",
@@ -45,24 +44,47 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line."""
-    # Paths may have bytes that are no text; they are printed as they are.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # What nohup has the process ignore stays ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    """Run the command line and end the process, without a traceback whatever happens."""
+    code: str | int | None = UNFORESEEN
     try:
-        logs.configure()
-    except logs.LogConfigError as error:
-        print_error(str(error))
-        sys.exit(USAGE)
-    try:
-        app()
+        open_standard_streams()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # What nohup has the process ignore stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
+        logging.raiseExceptions = False  # of a log that cannot be written
+        sys.unraisablehook = lambda ignored: log.debug("ignored", exc_info=ignored.exc_value)
+        threading.excepthook = lambda ended: print_unforeseen(ended.exc_value or SystemExit())
+        code = _run()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
     except SystemExit as end:
-        leave(end.code)
+        code = end.code
+    except BaseException as error:
+        print_unforeseen(error)
+    finally:
+        leave(code)
+
+
+def _run() -> str | int | None:
+    """Run a command and return its exit code."""
+    try:
+        with errors():
+            logs.configure()
+            return app(standalone_mode=False)  # type: ignore[no-any-return]
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.Abort:
+        return FAILED
+    except Exception as error:
+        # Of Typer, which shows none of its base classes in all versions.
+        if not hasattr(error, "format_message"):
+            raise
+        if message := error.format_message():  # none behind the help of no command
+            context = getattr(error, "ctx", None)
+            hint = f"; see {context.command_path} --help" if context else ""
+            print_error(message.rstrip(".") + hint)
+        return USAGE
 
 
 def show_version(wanted: bool) -> None:
@@ -70,15 +92,19 @@ def show_version(wanted: bool) -> None:
     if wanted:
         with errors():
             import dgenfs
+            from dgenfs.content.layout import FORMAT
 
-            print_text(Text(f"dgenfs {dgenfs.__version__}"))
+            print_text(Text(f"dgenfs {dgenfs.__version__}, content format v{FORMAT}"))
         raise typer.Exit
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show it and the format's."
+        ),
     ] = False,
 ) -> None:
     """Test data with an exact deduplication and compression ratio."""
@@ -133,7 +159,11 @@ def gen(
 
 @app.command()
 def verify(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Copies to check.")],
+    paths: Annotated[
+        list[Path],
+        # Whether it can be read is not asked before all are checked: one must not hide others.
+        typer.Argument(metavar="PATH...", readable=False, help="Copies to check."),
+    ],
     as_name: Annotated[
         str | None,
         typer.Option("--as", metavar="NAME", help="What they hold. Default: their name."),
@@ -144,59 +174,32 @@ def verify(
     direct: Annotated[
         bool, typer.Option("--direct", help="Never read through the page cache, or fail.")
     ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Names to pass over in a tree, besides its own and those that systems leave "
+            "behind, such as lost+found; '' is none, of those before it too.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
 ) -> None:
     """Compare copies with what their names say.
 
-    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read, the report
-    cannot be written or the usage is wrong.
+    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or checked, the
+    report cannot be written or the usage is wrong.
     """
-    from dgenfs.cli import render
-    from dgenfs.cli.arguments import expected, parse_seeds
-    from dgenfs.verifying.reports import TreeReport
+    from dgenfs.cli.arguments import excluded, parse_seeds, require_name
+    from dgenfs.cli.verification import UNREAD, Options, Verification
 
     with errors(failed=UNREAD):
-        others = parse_seeds(seeds)
-        unread = False
-        work = []
-        for path in paths:
-            try:
-                work.append((path, expected(path, as_name)))
-            except OSError as error:
-                print_error(reason(error, path))
-                unread = True
-        from dgenfs.verifying.verifier import Verifier
-
-        reports: list[FileReport | TreeReport] = []
-        with (
-            Verifier(seeds=others, direct=direct) as verifier,
-            progress("verify", sum(node.size for _, node in work)) as advance,
-        ):
-            for path, node in work:
-                try:
-                    reports.append(_verified(verifier, path, node, advance))
-                except (OSError, ValueError) as error:
-                    print_error(reason(error, path))
-                    unread = True
-        identical = not unread and all(one.identical for one in reports)
-        if as_json:
-            print_json({"identical": identical, "reports": [render.as_json(r) for r in reports]})
-        else:
-            print_text(*(render.as_text(one) for one in reports))
-    if unread or any(isinstance(one, TreeReport) and one.unreadable_paths for one in reports):
-        raise typer.Exit(UNREAD)
-    if not identical:
-        raise typer.Exit(DIFFERENT)
-
-
-def _verified(
-    verifier: "Verifier", path: Path, node: "File | Directory", progress: "Progress"
-) -> "FileReport | TreeReport":
-    from dgenfs.names.catalog import Directory
-
-    if isinstance(node, Directory):
-        return verifier.verify_tree(path, node.spec, progress)
-    return verifier.verify_file(path, node.spec, node.number, progress)
+        if as_name is not None:
+            require_name(as_name)
+        options = Options(as_name, parse_seeds(seeds), direct, excluded(exclude or ()))
+        verification = Verification(options)
+        verification.check(paths)
+        verification.print(as_json=as_json)
+    raise typer.Exit(verification.code)
 
 
 @app.command()
@@ -212,7 +215,10 @@ def explain(name: Annotated[str, typer.Argument(help="A name, good or bad.")]) -
 @app.command()
 def analyze(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Any files or directories of files.")
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", readable=False, help="Any files or directories of files."
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
 ) -> None:
@@ -267,7 +273,8 @@ Plane = Annotated[
     DataPlane, typer.Option(help="What answers reads; pyfuse3 is slow, and traces each.")
 ]
 LogFile = Annotated[
-    Path | None, typer.Option(help="Where to log in the background. Default: nowhere.")
+    Path | None,
+    typer.Option(readable=False, help="Where to log in the background. Default: nowhere."),
 ]
 Options = Annotated[
     list[str] | None,
@@ -277,7 +284,7 @@ Options = Annotated[
 
 @app.command()
 def mount(
-    mountpoint: Annotated[Path, typer.Argument(help="An empty directory.")],
+    mountpoint: Annotated[Path, typer.Argument(readable=False, help="An empty directory.")],
     names: Names = None,
     foreground: Foreground = False,
     allow_other: AllowOther = False,
@@ -290,11 +297,9 @@ def mount(
 ) -> None:
     """Mount the file system: every name is a file."""
     from dgenfs.cli.mounting import start
-    from dgenfs.mount.background import open_standard_descriptors
     from dgenfs.mount.options import parse
     from dgenfs.names.grammar import parse_size
 
-    open_standard_descriptors()
     with errors():
         settings = {
             "allow_other": allow_other,
@@ -310,7 +315,9 @@ def mount(
 
 @app.command()
 def umount(
-    mountpoint: Annotated[Path, typer.Argument(help="Where the file system is mounted.")],
+    mountpoint: Annotated[
+        Path, typer.Argument(readable=False, help="Where the file system is mounted.")
+    ],
 ) -> None:
     """Unmount the file system; its process ends."""
     from dgenfs.mount.mountpoint import FSTYPE, MountError, mounted_at, unmount

@@ -1,7 +1,6 @@
 """What mount(8) runs for a line of fstab(5): ``mount.fuse.dgenfs SOURCE MOUNTPOINT -o OPTIONS``."""
 
 import getopt
-import logging
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -9,11 +8,16 @@ from typing import NoReturn
 import typer
 
 from dgenfs.cli.mounting import start
-from dgenfs.cli.terminal import USAGE, errors, leave, print_error
+from dgenfs.cli.terminal import (
+    USAGE,
+    errors,
+    leave,
+    open_standard_streams,
+    print_error,
+    print_unforeseen,
+)
 from dgenfs.mount.mountpoint import MountError
 from dgenfs.mount.options import parse
-
-log = logging.getLogger(__name__)
 
 PROGRAMS = ("mount.dgenfs", "mount.fuse.dgenfs")  # for -t dgenfs and -t fuse.dgenfs
 FOLDER = Path("/sbin")  # the only place where mount(8) looks
@@ -26,10 +30,9 @@ _FAILED = 32
 def main() -> NoReturn:
     """Mount as the arguments say; the exit code is mount(8)'s."""
     from dgenfs import logs
-    from dgenfs.mount.background import open_standard_descriptors
 
-    open_standard_descriptors()
     try:
+        open_standard_streams()
         logs.configure()
         with errors():
             _mount(sys.argv[1:])
@@ -39,8 +42,7 @@ def main() -> NoReturn:
     except typer.Exit as end:
         leave(_USAGE if end.exit_code == USAGE else _FAILED)
     except Exception as error:
-        log.debug("unforeseen", exc_info=error)
-        print_error(f"{type(error).__name__}: {error}")
+        print_unforeseen(error)
         leave(_FAILED)
     leave(0)
 

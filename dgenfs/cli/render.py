@@ -1,5 +1,6 @@
 """What the commands report, as text for people and as JSON for programs."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from dgenfs.cli.units import count, size
+from dgenfs.escapes import escaped
 from dgenfs.kernels.row import SECTOR
-from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
+from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
 
 if TYPE_CHECKING:
     from dgenfs.verifying.analyze import Analysis
+
+_NOT_COMPARED = {
+    Kind.UNREADABLE: "unreadable",
+    Kind.MISSING: "missing at the end",
+    Kind.EXCESS: "in excess at the end",
+}
 
 SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
 
@@ -30,22 +38,30 @@ def as_json(report: FileReport | TreeReport) -> dict[str, Any]:
     return values
 
 
-def as_text(report: FileReport | TreeReport) -> RenderableType:
-    """Return a report of verify for a terminal."""
-    return _tree(report) if isinstance(report, TreeReport) else _file(report)
+def unreadable_as_json(path: Unreadable) -> dict[str, Any]:
+    """Return a path that could not be checked as what json.dumps takes."""
+    return asdict(path)
 
 
-def _file(report: FileReport) -> RenderableType:
+def as_text(report: FileReport | TreeReport, hint: str | None = None) -> RenderableType:
+    """Return a report of verify for a terminal.
+
+    Args:
+        report: what was found.
+        hint: what to do about a file that is different.
+    """
+    return _tree(report) if isinstance(report, TreeReport) else _file(report, hint)
+
+
+def _file(report: FileReport, hint: str | None = None) -> RenderableType:
+    path = escaped(str(report.path))
     if report.identical:
-        return Text(f"{report.path}: identical, {size(report.expected_size)}", "green")
-    head = Text(
-        f"{report.path}: different,"
-        f" {size(report.wrong_bytes)} wrong of {size(report.expected_size)}"
-        f" in {count(report.wrong_sectors, 'sector')} of {SECTOR} B",
-        "red",
-    )
+        return Text(f"{path}: identical, {size(report.expected_size)}", "green")
+    head = Text(f"{path}: different, {', '.join(_damage(report))}", "red")
     if report.size != report.expected_size:
         head.append(f"; the file has {report.size} B instead of {report.expected_size} B")
+    if hint is not None:
+        head.append(f"; {escaped(hint)}")
     lines: list[RenderableType] = [head]
     if report.extents:
         lines.append(table := Table("offset", "end", "kind", "wrong", "where it belongs", box=None))
@@ -68,6 +84,20 @@ def _file(report: FileReport) -> RenderableType:
     return Group(*lines, Text(totals))
 
 
+def _damage(report: FileReport) -> Iterator[str]:
+    """Yield what is wrong with a file: what differs, what is not there and what cannot be read."""
+    elsewhere = {
+        kind: total.wrong_bytes for kind in _NOT_COMPARED if (total := report.totals.get(kind))
+    }
+    if wrong := report.wrong_bytes - sum(elsewhere.values()):
+        sectors = count(report.wrong_sectors, "sector")
+        yield f"{size(wrong)} wrong of {size(report.expected_size)} in {sectors} of {SECTOR} B"
+    for kind, length in elsewhere.items():
+        yield f"{size(length)} {_NOT_COMPARED[kind]}"
+    if not wrong and min(report.size, report.expected_size) > elsewhere.get(Kind.UNREADABLE, 0):
+        yield "the rest is identical"
+
+
 def _wrong(extent: Extent) -> str:
     if extent.kind is Kind.BIT_FLIPS:
         return count(extent.wrong_bits, "bit")
@@ -86,13 +116,15 @@ def _belongs(extent: Extent, file: int) -> str:
 def _tree(report: TreeReport) -> RenderableType:
     style = "green" if report.identical else "red"
     head = Text(
-        f"{report.path}: {report.identical_files} of {report.files} files identical,"
+        f"{escaped(str(report.path))}: {report.identical_files} of {report.files} files identical,"
         f" {report.different_files} different, {report.missing_files} missing,"
         f" {report.unexpected_files} unexpected",
         style,
     )
     if report.unreadable_paths:
         head.append(f", {report.unreadable_paths} unreadable")
+    if report.excluded_files:
+        head.append(f", {report.excluded_files} excluded")
     lines: list[RenderableType] = [head]
     lines += [_file(file) for file in report.different[:SHOWN]]
     if report.omitted_extents:
@@ -106,7 +138,7 @@ def _tree(report: TreeReport) -> RenderableType:
             report.unreadable_paths,
         ),
     ):
-        lines += [Text(f"{what}: {path}") for path in paths[:SHOWN]]
+        lines += [Text(f"{what}: {escaped(path)}") for path in paths[:SHOWN]]
         if number > SHOWN:
             lines.append(Text(f"and {number - SHOWN} more {what}"))
     return Group(*lines)

@@ -3,21 +3,14 @@
 import contextlib
 import logging
 import os
-import traceback
 from collections.abc import Callable
 
+from dgenfs.escapes import escaped
 from dgenfs.mount.mountpoint import MountError
 
 log = logging.getLogger(__name__)
 
 _READY = b"\0"
-
-
-def open_standard_descriptors() -> None:
-    """Open those of 0, 1 and 2 that are closed, or the next file opened would take their place."""
-    while (nothing := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(nothing, True)
-    os.close(nothing)
 
 
 def run_in_background(work: Callable[[Callable[[], None]], None]) -> int:
@@ -44,7 +37,7 @@ def run_in_background(work: Callable[[Callable[[], None]], None]) -> int:
         message = pipe.read()
     if message != _READY:
         os.waitpid(child, 0)
-        raise MountError(message.decode(errors="replace") or "ended before it was ready")
+        raise MountError(message.decode() or "ended before it was ready")
     return child
 
 
@@ -69,11 +62,11 @@ def _be_the_child(work: Callable[[Callable[[], None]], None], writing: int) -> N
         work(ready)
         status = 0
     except Exception as error:
-        log.debug("%s", traceback.format_exc())
+        log.debug("failed", exc_info=error)
         message = str(error) or type(error).__name__
         if waited_for:
             with contextlib.suppress(BrokenPipeError):  # the launcher is gone
-                os.write(writing, message.encode(errors="replace"))
+                os.write(writing, escaped(message).encode())
         else:
             log.error("ended: %s", message)
     finally:

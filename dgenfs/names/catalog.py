@@ -161,7 +161,7 @@ def find_file(path: PurePath) -> File:
                 return node
     node = _walk((path.name,))
     if isinstance(node, Directory):
-        rule = f"is a tree; name a file in it, such as {node.spec.path(0)}"
+        rule = f"is a tree; name a file in it, such as {node.spec}/{node.spec.path(0)}"
         raise SpecError(path.name, path.name, rule)
     return node
 

@@ -106,6 +106,11 @@ class FileReport:
         return not self.totals
 
     @property
+    def readable(self) -> bool:
+        """Whether every byte could be read."""
+        return Kind.UNREADABLE not in self.totals
+
+    @property
     def wrong_bytes(self) -> int:
         """Bytes that differ, are missing, in excess or unreadable."""
         return sum(total.wrong_bytes for total in self.totals.values())
@@ -136,10 +141,10 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file or directory of a tree that could not be opened or read.
+    """A path that could not be opened or read.
 
     Attributes:
-        path: where it is within the tree; ``.`` for the tree's own directory.
+        path: where it is; of what is in a tree within it, ``.`` for the tree's own directory.
         reason: what kept it from being read.
     """
 
@@ -166,6 +171,9 @@ class TreeReport:
         unexpected_files: number of them all.
         unreadable: files and directories that could not be opened, at most MAX_PATHS.
         unreadable_paths: number of them all.
+        unreadable_bytes: of files that could be opened.
+        excluded: paths within the tree that were passed over, at most MAX_PATHS.
+        excluded_files: number of them all.
     """
 
     path: Path
@@ -182,6 +190,9 @@ class TreeReport:
     unexpected_files: int = 0
     unreadable: list[Unreadable] = field(default_factory=list)
     unreadable_paths: int = 0
+    unreadable_bytes: int = 0
+    excluded: list[str] = field(default_factory=list)
+    excluded_files: int = 0
 
     @property
     def identical(self) -> bool:
@@ -193,12 +204,19 @@ class TreeReport:
             or self.unreadable_paths
         )
 
+    @property
+    def readable(self) -> bool:
+        """Whether every path and every byte could be read."""
+        return not (self.unreadable_paths or self.unreadable_bytes)
+
     def add_file(self, file: FileReport) -> None:
         """Count a file; if bytes are wrong, keep its report and the extents that fit in."""
         if file.identical:
             self.identical_files += 1
             return
         self.different_files += 1
+        if not file.readable:
+            self.unreadable_bytes += file.totals[Kind.UNREADABLE].wrong_bytes
         kept = MAX_TREE_EXTENTS - self.kept_extents if len(self.different) < MAX_PATHS else 0
         del file.extents[kept:]
         self.kept_extents += len(file.extents)
@@ -214,6 +232,11 @@ class TreeReport:
         """Count a path that should not be there."""
         self.unexpected_files += 1
         _keep(self.unexpected, path)
+
+    def add_excluded(self, path: str) -> None:
+        """Count a path that need not be there, and may."""
+        self.excluded_files += 1
+        _keep(self.excluded, path)
 
     def add_unreadable(self, unreadable: Unreadable) -> None:
         """Count a file or directory that cannot be read."""

@@ -1,7 +1,9 @@
 """Verification: files, devices and trees compared with what their names say."""
 
+import fnmatch
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -36,7 +38,12 @@ class Verifier:
     """
 
     def __init__(
-        self, *, seeds: Sequence[int] = (), direct: bool = False, threads: int | None = None
+        self,
+        *,
+        seeds: Sequence[int] = (),
+        direct: bool = False,
+        threads: int | None = None,
+        exclude: Sequence[str] = (),
     ) -> None:
         """Start the reading threads.
 
@@ -45,9 +52,12 @@ class Verifier:
             direct: refuse to read through the page cache instead of doing so where a file cannot
                 be read around it.
             threads: reads in flight, None for one a CPU and at least MIN_THREADS.
+            exclude: patterns, as ``fnmatch`` has them, of names that may stand in a tree's
+                directories besides its own.
         """
         self._seeds = tuple(seeds)
         self._direct = direct
+        self._excluded = re.compile("|".join(map(fnmatch.translate, exclude)) or "(?!)")
         self._threads = threads or max(MIN_THREADS, len(topology.detect().cpus))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dgenfs-verify")
         self._buffers = Buffers()
@@ -135,6 +145,8 @@ class Verifier:
         for other in _others(path, spec):
             if isinstance(other, Unreadable):
                 report.add_unreadable(other)
+            elif self._excluded.fullmatch(other.rpartition("/")[2]):
+                report.add_excluded(other)
             else:
                 report.add_unexpected(other)
         return report

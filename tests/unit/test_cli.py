@@ -244,7 +244,7 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / path).write_bytes(DATA[:-1])
     done = run("verify", path, "--as", NAME, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stdout.startswith(b"caf\xe9 [red]: different")
+    assert done.stdout.startswith(b"caf\\xe9 [red]: different")
     for command in ("verify", "explain", "analyze", "gen"):
         done = run(command, os.fsdecode(b"\xff[/]"), cwd=tmp_path)
         assert done.returncode == 2
@@ -263,7 +263,8 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
         (["gen", "5x1K", "-o", "-"], "tree"),
         (["gen", "1K", "--offset", "x"], "'x' is not a size"),
         (["gen", "1K", "-o", "none/1K"], "No such file"),
-        (["verify", "none.txt"], "not a name"),
+        (["verify", "none.txt"], "dgenfs: none.txt: No such file or directory\n"),
+        (["verify", "/proc/version"], "'version' is not a name"),
         (["verify", "1K"], "No such file"),
         (["verify", "."], "not a name"),
         (["verify", ".", "--as", "1K"], "not a tree"),
@@ -339,4 +340,4 @@ def read_terminal(leader: int) -> bytes:
 
 
 def test_version(tmp_path: Path) -> None:
-    assert run("--version", cwd=tmp_path).stdout == b"dgenfs 0.1.0\n"
+    assert run("--version", cwd=tmp_path).stdout == b"dgenfs 0.1.0, content format v1\n"

@@ -59,7 +59,9 @@ def test_every_kind_in_words() -> None:
             )
         )
     )
-    assert shown[0] == "copy: different, 518 KiB wrong of 1 MiB in 3 sectors of 512 B"
+    assert shown[0] == (
+        "copy: different, 6 KiB wrong of 1 MiB in 3 sectors of 512 B, 512 KiB missing at the end"
+    )
     assert shown[2:9] == [
         "0 512 zeros 512 B",
         "1024 1025 bit flips 3 bits",
@@ -70,6 +72,66 @@ def test_every_kind_in_words() -> None:
         "524288 1048576 missing tail 512 KiB",
     ]
     assert "misplaced: 2 extents, 4.5 KiB" in shown[9]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected", "extents", "head"),
+    [
+        (
+            100,
+            4096,
+            [Extent(100, 4096, Kind.MISSING, 3996)],
+            "3.9 KiB missing at the end, the rest is identical; "
+            "the file has 100 B instead of 4096 B",
+        ),
+        (
+            0,
+            4096,
+            [Extent(0, 4096, Kind.MISSING, 4096)],
+            "4 KiB missing at the end; the file has 0 B instead of 4096 B",
+        ),
+        (
+            5000,
+            4096,
+            [Extent(4096, 5000, Kind.EXCESS, 904)],
+            "904 B in excess at the end, the rest is identical; "
+            "the file has 5000 B instead of 4096 B",
+        ),
+        (
+            9,
+            0,
+            [Extent(0, 9, Kind.EXCESS, 9)],
+            "9 B in excess at the end; the file has 9 B instead of 0 B",
+        ),
+        (
+            8192,
+            8192,
+            [Extent(0, 4096, Kind.UNREADABLE, 4096)],
+            "4 KiB unreadable, the rest is identical",
+        ),
+        (4096, 4096, [Extent(0, 4096, Kind.UNREADABLE, 4096)], "4 KiB unreadable"),
+        (
+            8192,
+            9000,
+            [
+                Extent(0, 512, Kind.ZEROS, 510),
+                Extent(4096, 8192, Kind.UNREADABLE, 4096),
+                Extent(8192, 9000, Kind.MISSING, 808),
+            ],
+            "510 B wrong of 8.79 KiB in 1 sector of 512 B, 4 KiB unreadable, "
+            "808 B missing at the end; the file has 8192 B instead of 9000 B",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_apart(
+    size: int, expected: int, extents: list[Extent], head: str
+) -> None:
+    sectors = sum(extent.kind is Kind.ZEROS for extent in extents)
+    found = FileReport(Path("copy"), "1M_d1_c1.bin", 0, expected, size, sectors)
+    for extent in extents:
+        found.add(extent)
+    assert lines(render.as_text(found))[0] == f"copy: different, {head}"
+    assert found.readable == (not any(extent.kind is Kind.UNREADABLE for extent in extents))
 
 
 def test_long_lists_are_cut_in_text_only() -> None:

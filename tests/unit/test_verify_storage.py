@@ -9,8 +9,9 @@ import pytest
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.cli.verification import Options, Verification
 from dgenfs.verifying.reading import BLOCK
-from dgenfs.verifying.reports import Extent, Kind, Unreadable
+from dgenfs.verifying.reports import Extent, Kind, TreeReport, Unreadable
 from dgenfs.verifying.verifier import Verifier
 
 NAME = "64K_c2"
@@ -62,6 +63,26 @@ def test_a_read_that_fails_is_damage(
         Extent(100, 101, Kind.BIT_FLIPS, 1, 1),
         Extent(8 * BLOCK, 9 * BLOCK, Kind.UNREADABLE, BLOCK),
     ]
+
+
+def test_what_cannot_be_read_gives_exit_code_2(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Spec.parse("2x64K_c2")
+    write_tree(tree, copy.parent / tree.name, lambda _: None)
+    copy_of_one = copy.parent / tree.name / tree.path(1)
+    copy_of_one.chmod(0o600)
+    copy_of_one.write_bytes(copy.read_bytes())  # which is not the same: Python looks at it
+    for path, name in ((copy, NAME), (copy.parent / tree.name, tree.name)):
+        verification = Verification(Options(name, (), False, ()))
+        verification.check([path])
+        assert verification.code == 1
+        with monkeypatch.context() as patch:
+            reads_fail(patch, errno.EIO, at=8 * BLOCK)
+            verification = Verification(Options(name, (), False, ()))
+            verification.check([path])
+            assert verification.code == 2
+    (report,) = verification.reports
+    assert isinstance(report, TreeReport)
+    assert (report.different_files, report.unreadable_bytes) == (1, BLOCK)
 
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOTCONN], ids=errno.errorcode.__getitem__)

@@ -1,0 +1,113 @@
+"""What verify does with the paths it is given: one that cannot be checked hides no other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgenfs.cli import render
+from dgenfs.cli.arguments import expected, tree_file
+from dgenfs.cli.terminal import print_error, print_json, print_text, progress
+from dgenfs.names.catalog import Directory
+from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
+
+IDENTICAL = 0
+DIFFERENT = 1
+UNREAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How copies are checked.
+
+    Attributes:
+        as_name: what they hold, None for what their names say.
+        seeds: others whose content to recognize.
+        direct: whether to refuse reads through the page cache.
+        exclude: patterns of names that may stand in a tree's directory besides its own.
+    """
+
+    as_name: str | None
+    seeds: Sequence[int]
+    direct: bool
+    exclude: Sequence[str]
+
+
+class Verification:
+    """Copies checked one after the other.
+
+    Attributes:
+        reports: of what could be checked.
+        unchecked: the other paths.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.reports: list[FileReport | TreeReport] = []
+        self.unchecked: list[Unreadable] = []
+
+    def check(self, paths: Sequence[Path]) -> None:
+        """Check each path; say at once why one cannot be."""
+        work = []
+        for path in paths:
+            try:
+                work.append((path, expected(path, self._options.as_name)))
+            except (OSError, ValueError) as error:
+                self._add_unchecked(path, error)
+        if not work:
+            return
+        from dgenfs.verifying.verifier import Verifier  # here, as it loads a compiler
+
+        options = self._options
+        with (
+            Verifier(
+                seeds=options.seeds, direct=options.direct, exclude=options.exclude
+            ) as verifier,
+            progress("verify", sum(node.size for _, node in work)) as advance,
+        ):
+            for path, node in work:
+                try:
+                    self.reports.append(
+                        verifier.verify_tree(path, node.spec, advance)
+                        if isinstance(node, Directory)
+                        else verifier.verify_file(path, node.spec, node.number, advance)
+                    )
+                except (OSError, ValueError, MemoryError) as error:
+                    self._add_unchecked(path, error)
+
+    def _add_unchecked(self, path: Path, error: Exception) -> None:
+        if isinstance(error, MemoryError):
+            reason = "out of memory"
+        else:
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        reason = reason.removeprefix(f"{path}: ")
+        print_error(f"{path}: {reason}")
+        self.unchecked.append(Unreadable(str(path), reason))
+
+    @property
+    def code(self) -> int:
+        """The exit code, by the worst that was found."""
+        if self.unchecked or not all(report.readable for report in self.reports):
+            return UNREAD
+        return IDENTICAL if all(report.identical for report in self.reports) else DIFFERENT
+
+    def print(self, *, as_json: bool) -> None:
+        """Print what was found; OSError if that fails."""
+        if not as_json:
+            print_text(*(render.as_text(one, self._hint(one)) for one in self.reports))
+            return
+        print_json(
+            {
+                "identical": self.code == IDENTICAL,
+                "reports": [render.as_json(report) for report in self.reports],
+                "unchecked": [render.unreadable_as_json(one) for one in self.unchecked],
+            }
+        )
+
+    def _hint(self, report: FileReport | TreeReport) -> str | None:
+        """Return what to say instead, where a file's own name is not likely to be what it holds."""
+        if isinstance(report, TreeReport) or self._options.as_name is not None:
+            return None
+        if report.size == report.expected_size:
+            return None
+        name = tree_file(report.path)
+        return name and f"if it is a file of a tree, say --as {name}"
