@@ -178,8 +178,8 @@ def verify(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="Names to pass over in a tree, besides its own and those that systems leave "
-            "behind, such as lost+found; '' is none, of those before it too.",
+            help="Names to pass over in a tree, besides those that systems leave behind, such as "
+            "lost+found; '' takes back all before it, these too.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
