@@ -16,6 +16,16 @@ def written(spec: Spec, folder: Path) -> Path:
     return path
 
 
+def written_files(spec: Spec, folder: Path) -> Path:
+    """A folder with the files of ``spec``."""
+    folder.mkdir(parents=True)
+    data = bytearray(spec.size)
+    for file in range(spec.files):
+        DataGenerator(spec, file=file, threads=1).fill_chunk(data)
+        (folder / f"{file:06}").write_bytes(data)
+    return folder
+
+
 def fio_dedupe(path: Path, chunk: int) -> float:
     """Chunks at fixed offsets for one distinct chunk, as fio-dedupe counts them."""
     # -B 0 -c 1: every chunk is compared, not guessed at by a Bloom filter or a hash.

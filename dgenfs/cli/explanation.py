@@ -1,12 +1,20 @@
 """What a name means, for people."""
 
+from collections.abc import Iterator
+
 from rich.console import RenderableType
 from rich.table import Table
 
 from dgenfs.cli.units import size
-from dgenfs.content.layout import FORMAT
-from dgenfs.content.prediction import content_defined_dedup, fixed_dedup
+from dgenfs.content.chunkers import BORG, RESTIC, SMALL, Chunker, content_defined_dedup
+from dgenfs.content.compression import CODECS, compression
+from dgenfs.content.layout import FORMAT, Layout
+from dgenfs.content.prediction import deviation, fixed_dedup, is_close
+from dgenfs.names.nearby import close_names
 from dgenfs.names.spec import Spec
+
+_SHOWN_SPREAD = 0.03  # what borg and restic are held to in tests
+_CODEC_CHUNKS = (4 << 10, 128 << 10, 1 << 20)  # bytes
 
 
 def explanation(spec: Spec) -> RenderableType:
@@ -23,21 +31,51 @@ def explanation(spec: Spec) -> RenderableType:
         ("seed", str(spec.seed)),
         ("key", f"{spec.key:016x}"),
         ("dedup", f"{spec.dedup:g} named, {spec.effective_dedup:.4f} given"),
+        *_rounding(spec),
         ("compression", f"{spec.compress:g} named, {spec.effective_compress:.4f} given"),
         ("a store of 4 KiB chunks sees", f"{fixed_dedup(layout, 4 << 10):.3f}:1 dedup"),
         ("a store of 128 KiB chunks sees", f"{fixed_dedup(layout, 128 << 10):.3f}:1 dedup"),
-        (
-            "content-defined chunks see",
-            f"{content_defined_dedup(layout, 8 << 10):.3f}:1 (8 KiB on average), "
-            f"{content_defined_dedup(layout, 2 << 20):.3f}:1 (2 MiB)",
-        ),
+        ("content-defined chunks see", f"{_content_defined(layout, SMALL)} (8 KiB on average)"),
+        ("borg and restic see", ", ".join(_content_defined(layout, one) for one in (BORG, RESTIC))),
         ("lz4 and zstd see", f"{spec.effective_compress:.2f}:1 {_tolerance(spec.compress)}"),
+        *_codecs(layout),
     ]
     if spec.tree:
         rows.append(("first and last file", f"{spec.path(0)} {spec.path(spec.files - 1)}"))
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _rounding(spec: Spec) -> Iterator[tuple[str, str]]:
+    """Yield a row if whole units or whole files cannot give the dedup ratio."""
+    if not is_close(spec.layout):
+        names = " and ".join(other.name for other in close_names(spec)) or "no name nearby"
+        off = 100 * deviation(spec.layout)
+        yield ("rounding", f"up to {off:.1f} % off; within 2 %: {names}")
+
+
+def _content_defined(layout: Layout, chunker: Chunker) -> str:
+    expected = content_defined_dedup(layout, chunker)
+    spread = f" ± {100 * expected.spread:.0f} %" if expected.spread > _SHOWN_SPREAD else ""
+    return f"{expected.ratio:.3f}:1{spread}"
+
+
+def _codecs(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Yield a row for each codec that finds the repetition within a chunk or a file."""
+    for codec in CODECS:
+        ratios = [
+            f"{ratio:.2f}:1 in {size(chunk)}"
+            for chunk in _pieces(layout)
+            if (ratio := compression(layout, codec, chunk)) > 1.01 * layout.effective_compress
+        ]
+        if ratios:
+            yield (f"{codec.name} finds repetition", ", ".join(ratios))
+
+
+def _pieces(layout: Layout) -> list[int]:
+    """Return what codecs take at a time, in bytes: chunks, and a whole file."""
+    return sorted({layout.size, *(chunk for chunk in _CODEC_CHUNKS if chunk < layout.size)} - {0})
 
 
 def _tolerance(compress: float) -> str:

@@ -8,6 +8,8 @@ import pytest
 import zstandard
 
 import dgenfs
+from dgenfs.content.compression import CODECS, compression
+from dgenfs.verifying.codecs import codecs
 
 CHUNKS = [4 << 10, 16 << 10, 128 << 10, 1 << 20]
 RATIOS = [1, 1.2, 1.5, 2, 3, 4, 5, 7, 10, 20]
@@ -51,3 +53,44 @@ def test_deflate(compress: float, chunk: int, level: int) -> None:
     # shrinks to 1: 6.8 % at c = 4, level 1. The allowance is set from what was measured.
     tables = 40 * compress / chunk * 100
     assert abs(off) <= tolerance(compress) + tables
+
+
+REPEATED = [
+    "1M_d4_c1",
+    "1M_d4_c2",
+    "2M_d20_c1.2",
+    "2M_d20_c5",
+    "2M_d100_c2",
+    "1M_d1000_c4",
+    "300K_d50_c1.5",
+    "4M_d5_c2",
+    "4M_d5_c10",
+    "1M_d40_c10",
+    "1M_d20_c20",
+    "16M_d10_c2",  # a repetition within zstd's 2 MiB
+    "100000_d4_c3",
+    "848197_d50_c1",
+    "20000_d3_c7",
+    "3x1M_d50_c2",
+]
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_repetition_within_a_chunk_or_file(name: str) -> None:
+    layout = dgenfs.Spec.parse(name).layout
+    data = bytearray(layout.size)
+    dgenfs.DataGenerator(name, file=0).fill_chunk(data)
+    found = 0
+    for expected, codec in zip(CODECS, codecs().values(), strict=True):
+        for chunk in (128 << 10, 1 << 20, layout.size):
+            parts = [memoryview(data)[at : at + chunk] for at in range(0, len(data), chunk)]
+            ratio = len(data) / sum(min(len(part), len(codec(part))) for part in parts)
+            allowed = (
+                5 if layout.compress_milli <= 4000 else tolerance(layout.compress_milli / 1000)
+            )
+            # How much a match takes in deflate depends on its distance.
+            allowed = max(allowed, 25) if expected.name == "deflate" else allowed
+            calculated = compression(layout, expected, chunk)
+            assert ratio == pytest.approx(calculated, rel=allowed / 100), (expected, chunk)
+            found += calculated > 1.01 * layout.effective_compress
+    assert found

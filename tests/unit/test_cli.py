@@ -309,6 +309,41 @@ def test_explain(tmp_path: Path) -> None:
     assert "0099/000999.bin" in tree
 
 
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        (
+            "5053066_d1000_c1",
+            {
+                "dedup": "1000 named, 1233.6587 given",
+                "rounding": "up to 25.6 % off; within 2 %: 4076K_d1000_c1.bin",
+                "a store of 4 KiB chunks sees": "743.754:1 dedup",
+            },
+        ),
+        (
+            "3x100000_d2",
+            {"rounding": "up to 6.7 % off; within 2 %: 2x100KB_d2_c1 and 3x96K_d2_c1"},
+        ),
+        ("100x523962_d6", {"a store of 128 KiB chunks sees": "5.882:1 dedup"}),
+        (
+            "1M_d4_c2",
+            {
+                "lz4 and zstd see": "2.00:1 (within 3.5 %, chunks of 4 KiB to 1 MiB)",
+                "zstd finds repetition": "8.00:1 in 1 MiB",
+            },
+        ),
+        ("256M_d2_c1", {"borg and restic see": "1.933:1 ± 5 %, 1.959:1"}),
+        ("0_d1", {"content-defined chunks see": "1.000:1 (8 KiB on average)"}),
+    ],
+)
+def test_explained_ratios(tmp_path: Path, name: str, rows: dict[str, str]) -> None:
+    lines = run("explain", name, cwd=tmp_path).stdout.decode().splitlines()
+    found = dict(line.strip().split("  ", 1) for line in lines)
+    for row, text in rows.items():
+        assert found[row].strip() == text
+    assert ("rounding" in found) == ("rounding" in rows)
+
+
 def test_analyze(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(DATA)
     text = run("analyze", "file", cwd=tmp_path).stdout.decode()
