@@ -192,17 +192,18 @@ def fill_files(out, position, row):
         within = np.uint64(0)
 
 
-@kernel(types.void(types.uint8[::1], types.int64[::1], types.uint64, ROW))
-def fill_slices(out, taken, position, row):
+@kernel(types.void(types.uint8[::1], types.int64[::1], types.int64[::1], types.uint64, ROW))
+def fill_slices(out, taken, ended, position, row):
     """Fill slice after slice of ``out``, as fill_files does, leaving out what other threads take.
 
     Args:
         out: uint8[::1]; when all threads have returned, it is filled whole.
         taken: int64[1], slices taken so far, 0 at first and shared by the threads.
+        ended: int64[::1]; as soon as the first is not 0, no more slices are taken.
         position: uint64, bytes before ``out[0]``, counted over all files in order.
         row: uint64[ROW_WORDS], of files that are not empty.
     """
-    while True:
+    while fetch_add(ended, 0) == 0:
         start = fetch_add(taken, 1) * SLICE
         if start >= out.size:
             return

@@ -1,18 +1,17 @@
 """The generator for trio and asyncio, by way of AnyIO."""
 
-import copy
-from typing import Any
+from typing import Any, SupportsIndex
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from dgenfs.api.buffers import writable_bytes
+from dgenfs.api.filling import fill, fill_inside
 from dgenfs.api.generator import DataGenerator
+from dgenfs.machine.gate import CLOSED, Gate, wait_until_left
 from dgenfs.names.spec import Spec
 
 INLINE = 64 << 10  # bytes that are filled on the loop's own thread: 3 µs, a thread costs 50 µs
-EXTENT = 32 << 20  # bytes filled between two looks at a cancellation: about 1 ms
 
 
 class AsyncDataGenerator:
@@ -21,12 +20,19 @@ class AsyncDataGenerator:
     Runs under trio and asyncio, in one thread. Any number of tasks may be in ``read_into`` at once,
     each reading the seed that was set when it was called; ``fill_chunk`` is for one task at a time,
     and while it is under way ``seek``, ``reset`` and ``set_seed`` raise
-    ``anyio.BusyResourceError``. A cancelled call returns within about 1 ms, when no thread writes
-    to the buffer any more; the position is then unchanged and the buffer's content undefined.
+    ``anyio.BusyResourceError``.
+
+    A call that is cancelled, by whatever of asyncio, trio or AnyIO, ends at once, with the
+    position unchanged and the buffer's content undefined. It waits on the loop's own thread until
+    no thread writes to the buffer any more: for 1 MiB at most of each, some 50 µs.
     """
 
     def __init__(
-        self, spec_or_name: Spec | str, *, file: int | None = None, threads: int | None = None
+        self,
+        spec_or_name: Spec | str,
+        *,
+        file: SupportsIndex | None = None,
+        threads: SupportsIndex | None = None,
     ) -> None:
         """Start at the stream's first byte; arguments and errors are ``DataGenerator``'s."""
         self._generator = DataGenerator(spec_or_name, file=file, threads=threads)
@@ -47,7 +53,7 @@ class AsyncDataGenerator:
         """Bytes before the next byte that ``fill_chunk`` writes."""
         return self._generator.position
 
-    def seek(self, offset: int) -> None:
+    def seek(self, offset: SupportsIndex) -> None:
         """Go on at ``offset`` bytes; ValueError if that is negative or past the end."""
         with self._filling:
             self._generator.seek(offset)
@@ -61,7 +67,7 @@ class AsyncDataGenerator:
         """Return whether ``fill_chunk`` has written the last byte."""
         return self._generator.is_complete()
 
-    def set_seed(self, seed: int) -> None:
+    def set_seed(self, seed: SupportsIndex) -> None:
         """Go on at the same position in the content of another seed (0 to 2^64 - 1)."""
         with self._filling:
             self._generator.set_seed(seed)
@@ -82,7 +88,7 @@ class AsyncDataGenerator:
             self._generator.seek(start + written)
             return written
 
-    async def read_into(self, buffer: Any, offset: int) -> int:
+    async def read_into(self, buffer: Any, offset: SupportsIndex) -> int:
         """Fill ``buffer`` with the bytes from ``offset`` on; the position stays.
 
         Args:
@@ -95,16 +101,23 @@ class AsyncDataGenerator:
         Raises:
             TypeError, ValueError: as ``DataGenerator.read_into`` does.
         """
-        generator = copy.copy(self._generator)  # which no set_seed changes meanwhile
-        out = writable_bytes(buffer)
+        view, out, offset = self._generator.target(buffer, offset)
+        size, threads = out.size, self._generator.threads
         await anyio.lowlevel.checkpoint()
-        if out.size <= INLINE:
-            return generator.read_into(out, offset)
-        written = 0
-        while written < out.size:
-            part = out[written : written + EXTENT]
-            filled = await anyio.to_thread.run_sync(generator.read_into, part, offset + written)
-            written += filled
-            if filled < part.size:
-                break
-        return written
+        if size <= INLINE:
+            fill(view, out, offset, 1)
+            return size
+        gate = Gate()
+        gate.held.append(out)
+        del out  # the gate's alone, who gives it back as soon as nobody is inside
+        try:
+            # No shield holds off asyncio's own cancellation: the thread is left alone, but for
+            # what it writes.
+            await anyio.to_thread.run_sync(
+                fill_inside, gate, view, offset, threads, abandon_on_cancel=True
+            )
+        finally:
+            gate.words[CLOSED] = 1
+            wait_until_left(gate.address)
+            gate.held.clear()
+        return size

@@ -3,10 +3,11 @@
 import io
 import os
 from pathlib import PurePath
-from typing import Any
+from typing import Any, SupportsIndex
 
 from dgenfs.api.generator import DataGenerator
 from dgenfs.names.catalog import find_file
+from dgenfs.names.integers import whole_number
 
 BUFFER_SIZE = 64 << 10  # bytes; costs 3 µs to fill
 
@@ -48,10 +49,11 @@ class DataFile(io.RawIOBase):
             self._position += self._generator.read_into(view, self._position)
         return out.getvalue()
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset: SupportsIndex, whence: int = os.SEEK_SET) -> int:
         """Set the position, which may be past the end, and return it.
 
         Raises:
+            TypeError: ``offset`` is no whole number.
             ValueError: the position would be negative, or ``whence`` is not one of SEEK_*.
         """
         self._check_open()
@@ -62,7 +64,7 @@ class DataFile(io.RawIOBase):
         }
         if whence not in starts:
             raise ValueError(f"whence {whence}: must be 0, 1 or 2")
-        position = starts[whence] + offset
+        position = starts[whence] + whole_number("offset", offset)
         if position < 0:
             raise ValueError(f"position {position} of {self.name}: must not be negative")
         self._position = position
@@ -78,7 +80,9 @@ class DataFile(io.RawIOBase):
             raise ValueError(f"{self.name} is closed")
 
 
-def open(name: str, *, threads: int | None = None) -> io.BufferedReader:  # noqa: A001
+def open(  # noqa: A001
+    name: str, *, threads: SupportsIndex | None = None
+) -> io.BufferedReader:
     """Open a name as a binary file.
 
     Args:
@@ -90,6 +94,7 @@ def open(name: str, *, threads: int | None = None) -> io.BufferedReader:  # noqa
 
     Raises:
         SpecError: ``name`` is not the name of a file.
+        TypeError: ``threads`` is no whole number.
         ValueError: ``threads`` is below 1.
     """
     node = find_file(PurePath(name))

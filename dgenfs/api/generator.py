@@ -1,22 +1,17 @@
 """The generator: content into the caller's buffers, in large pieces on all CPUs."""
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.api.buffers import writable_bytes
+from dgenfs.api.filling import fill
 from dgenfs.content.layout import MAX_SIZE
-from dgenfs.content.view import ContentRange
-from dgenfs.kernels.fill import SLICE, fill_slices
-from dgenfs.machine import pinned
-from dgenfs.machine.system_calls import current_cpu
+from dgenfs.content.view import View
 from dgenfs.names.grammar import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED
+from dgenfs.names.integers import whole_number
 from dgenfs.names.spec import Spec
-
-# Bytes of a buffer for each thread, at the least. Waking one takes 50 µs on a virtual machine: two
-# threads were 1.15 times as fast as one at 8 MiB and 1.5 times at 16 MiB.
-SHARE = 8 << 20
 
 
 class DataGenerator:
@@ -26,15 +21,23 @@ class DataGenerator:
     the seed that was set when it was called. The position, and with it ``fill_chunk``, ``seek`` and
     ``reset``, belongs to one thread at a time. The GIL is released while a buffer is filled.
     Buffers of 16 MiB and more are split over threads that are pinned to the CPUs, each NUMA node's
-    filling a part of its own.
+    filling a part of its own. The CPUs are those that the process's main thread may use at that
+    moment. Once a call has returned or raised, no thread writes to its buffer, whatever raised:
+    what a signal's handler raises meanwhile, as Ctrl-C does, waits for that. A handler may fill
+    buffers itself.
 
     Attributes:
         spec: what is generated.
         size: bytes of the whole stream.
+        threads: most threads to fill one buffer with, None for one a CPU.
     """
 
     def __init__(
-        self, spec_or_name: Spec | str, *, file: int | None = None, threads: int | None = None
+        self,
+        spec_or_name: Spec | str,
+        *,
+        file: SupportsIndex | None = None,
+        threads: SupportsIndex | None = None,
     ) -> None:
         """Start at the stream's first byte.
 
@@ -46,14 +49,13 @@ class DataGenerator:
         Raises:
             SpecError: the name is not valid, or asks for a checksum.
             IndexError: the tree has no such file.
+            TypeError: ``file`` or ``threads`` is no whole number.
             ValueError: ``threads`` is below 1.
         """
         self.spec = Spec.parse(spec_or_name) if isinstance(spec_or_name, str) else spec_or_name
         self._view = self.spec.view(file)
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads={threads}: at least 1, or None for one a CPU")
         self._file = file
-        self._threads = threads or len(pinned.usable().cpus)
+        self.threads = None if threads is None else whole_number("threads", threads, 1)
         self.size = self._view.size
         self._position = 0
 
@@ -62,15 +64,14 @@ class DataGenerator:
         """Bytes before the next byte that ``fill_chunk`` writes."""
         return self._position
 
-    def seek(self, offset: int) -> None:
+    def seek(self, offset: SupportsIndex) -> None:
         """Go on at ``offset`` bytes.
 
         Raises:
+            TypeError: ``offset`` is no whole number.
             ValueError: ``offset`` is negative or past the end.
         """
-        if not 0 <= offset <= self.size:
-            raise ValueError(f"offset {offset} of {self.spec}: must be 0 to {self.size}")
-        self._position = offset
+        self._position = whole_number(f"{self.spec}: offset", offset, 0, self.size)
 
     def reset(self) -> None:
         """Go on at the first byte."""
@@ -80,7 +81,7 @@ class DataGenerator:
         """Return whether ``fill_chunk`` has written the last byte."""
         return self._position == self.size
 
-    def set_seed(self, seed: int) -> None:
+    def set_seed(self, seed: SupportsIndex) -> None:
         """Go on at the same position in the content of another seed.
 
         Fills that are under way in other threads keep to theirs.
@@ -89,6 +90,7 @@ class DataGenerator:
             seed: 0 to 2^64 - 1.
 
         Raises:
+            TypeError: ``seed`` is no whole number.
             ValueError: ``seed`` is outside that range.
         """
         self.spec = self.spec.with_seed(seed)
@@ -111,7 +113,7 @@ class DataGenerator:
         self._position = start + written
         return written
 
-    def read_into(self, buffer: Any, offset: int) -> int:
+    def read_into(self, buffer: Any, offset: SupportsIndex) -> int:
         """Fill ``buffer`` with the bytes from ``offset`` on; the position stays.
 
         Args:
@@ -122,68 +124,26 @@ class DataGenerator:
             Bytes written: the buffer's length, less at the end, 0 behind it.
 
         Raises:
-            TypeError: ``buffer`` is no buffer of numbers.
+            TypeError: ``buffer`` is no buffer of numbers, or ``offset`` is no whole number.
             ValueError: ``buffer`` is read-only or not contiguous, or ``offset`` is negative.
         """
-        view = self._view
-        out = writable_bytes(buffer)
-        if offset < 0:
-            raise ValueError(f"offset {offset}: must not be negative")
-        out = out[: max(0, view.size - offset)]
-        if view.plain is not None:
-            self._fill(view.plain, out, offset)
-        else:
-            for at, segment, start, length in view.pieces(offset, out.size):
-                part = out[at - offset : at - offset + length]
-                if isinstance(segment, ContentRange):
-                    self._fill(segment, part, start)
-                else:
-                    segment.read_into(part, start)
+        view, out, offset = self.target(buffer, offset)
+        fill(view, out, offset, self.threads)
         return out.size
 
-    def _fill(self, content: ContentRange, out: NDArray[np.uint8], offset: int) -> None:
-        threads = min(self._threads, out.size // SHARE)
-        if threads > 1:
-            _fill_on_all_cpus(content, out, offset, threads)
-        elif out.size:
-            content.read_into(out, offset)
+    def target(self, buffer: Any, offset: SupportsIndex) -> tuple[View, NDArray[np.uint8], int]:
+        """Return what ``read_into`` fills: the view, the memory (uint8[::1]) and the offset.
 
-
-def _fill_on_all_cpus(
-    content: ContentRange, out: NDArray[np.uint8], offset: int, threads: int
-) -> None:
-    here = current_cpu()
-    workers = pinned.workers()
-    others = [worker for cpu, worker in workers.items() if cpu != here][: threads - 1]
-    nodes = sorted({worker.node for worker in others} | {pinned.node_of(here)})
-    # Each node has a part of its own, so that a buffer filled again and again stays in reach.
-    part = -(-out.size // (len(nodes) * SLICE)) * SLICE
-    parts = [
-        (
-            out[start : start + part],
-            np.zeros(1, np.int64),
-            np.uint64(content.start + offset + start),
-        )
-        for start in range(0, out.size, part)
-    ]
-
-    def work(node: int) -> None:
-        # Whoever is free takes the next slice, as waking a thread takes as long as some slices.
-        own = nodes.index(node)
-        for slices in (*parts[own:], *parts[:own]):
-            fill_slices(*slices, content.layout.row)
-
-    pending = [worker.pool.submit(work, worker.node) for worker in others]
-    try:
-        work(pinned.node_of(here))
-    finally:
-        for future in pending:
-            if not future.cancel():
-                future.result()
+        Arguments and errors are those of ``read_into``.
+        """
+        view = self._view
+        start = whole_number("offset", offset, 0)
+        out = writable_bytes(buffer)
+        return view, out[: max(0, view.size - start)], start
 
 
 def generate_data(
-    size: int, dedup: float = 1, compress: float = 1, seed: int = 0
+    size: SupportsIndex, dedup: float = 1, compress: float = 1, seed: SupportsIndex = 0
 ) -> NDArray[np.uint8]:
     """Generate a file's whole content in memory.
 
@@ -197,17 +157,17 @@ def generate_data(
         uint8 array of ``size`` bytes, the content of ``{size}_d{dedup}_c{compress}_s{seed}``.
 
     Raises:
+        TypeError: ``size`` or ``seed`` is no whole number.
         ValueError: an argument is outside its range.
     """
+    size = whole_number("size", size, 0, MAX_SIZE)
+    seed = whole_number("seed", seed, 0, MAX_SEED)
     for what, value, most in (
-        ("size", size, MAX_SIZE),
         ("dedup", dedup, MAX_DEDUP_MILLI // 1000),
         ("compress", compress, MAX_COMPRESS_MILLI // 1000),
-        ("seed", seed, MAX_SEED),
     ):
-        least = 1 if what in ("dedup", "compress") else 0
-        if not least <= value <= most:
-            raise ValueError(f"{what}={value}: must be {least} to {most}")
+        if not 1 <= value <= most:
+            raise ValueError(f"{what} {value}: must be 1 to {most}")
     out = np.empty(size, np.uint8)
     DataGenerator(f"{size}_d{dedup:.3f}_c{compress:.3f}_s{seed}").fill_chunk(out)
     return out

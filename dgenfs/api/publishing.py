@@ -19,6 +19,7 @@ from dgenfs.content.view import View
 from dgenfs.kernels.trees import make_files
 from dgenfs.machine import topology
 from dgenfs.machine.file_users import storage_user
+from dgenfs.machine.gate import CLOSED, Gate, wait_until_left
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 
@@ -242,19 +243,32 @@ def _on_threads(
 ) -> None:
     """Call ``write`` with each item on a thread a CPU; it returns the bytes that it wrote.
 
+    Nothing is written any more once this has returned or raised, whatever raised.
+
     Args:
         write: called with an item and its thread's own buffer, uint8[CHUNK].
         items: taken one by one.
         progress: called with the number of bytes written since the last call.
     """
     own = threading.local()
+    gate = Gate()
 
     def with_buffer(item: Item) -> int:
-        if not hasattr(own, "buffer"):
-            own.buffer = np.empty(CHUNK, np.uint8)
-        return write(item, own.buffer)
+        if not gate.enter():
+            return 0
+        try:
+            if not hasattr(own, "buffer"):
+                own.buffer = np.empty(CHUNK, np.uint8)
+            return write(item, own.buffer)
+        finally:
+            gate.leave()
 
     threads = len(topology.detect().cpus)
     with ThreadPoolExecutor(threads, thread_name_prefix="dgenfs-write") as pool:
-        for length in in_order(pool, 2 * threads, with_buffer, items):
-            progress(length)
+        results = in_order(pool, 2 * threads, with_buffer, items)
+        try:
+            for length in results:
+                progress(length)
+        finally:
+            gate.words[CLOSED] = 1
+            wait_until_left(gate.address)

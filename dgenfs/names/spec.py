@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from dgenfs.content.layout import MAX_FILES, Layout, default_unit
 from dgenfs.kernels import row
@@ -17,6 +17,7 @@ from dgenfs.names.grammar import (
     format_ratio,
     format_size,
 )
+from dgenfs.names.integers import whole_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,18 +148,18 @@ class Spec:
     def __str__(self) -> str:
         return self.name
 
-    def with_seed(self, seed: int) -> "Spec":
+    def with_seed(self, seed: SupportsIndex) -> "Spec":
         """Return the spec that differs from this one only in its seed.
 
         Args:
             seed: 0 to 2^64 - 1.
 
         Raises:
+            TypeError: ``seed`` is no whole number.
             ValueError: ``seed`` is outside that range.
         """
-        if not 0 <= seed <= MAX_SEED:
-            raise ValueError(f"seed {seed}: must be 0 to {MAX_SEED}")
-        return replace(self, layout=replace(self.layout, seed=seed))
+        number = whole_number("seed", seed, 0, MAX_SEED)
+        return replace(self, layout=replace(self.layout, seed=number))
 
     def require_content(self, name: str = "") -> None:
         """Raise SpecError if the name asks for a checksum, which has no content of its own.
@@ -170,19 +171,21 @@ class Spec:
             rule = "names the checksum of a file, not a file; leave it out"
             raise SpecError(name or self.name, f".{self.sidecar}", rule)
 
-    def view(self, file: int | None = None) -> "View":
+    def view(self, file: SupportsIndex | None = None) -> "View":
         """Return the bytes of file number ``file``, or of all files one after the other.
 
         The files of a tree are all plain, or none is: workers read them by the tree's row.
 
         Raises:
             SpecError: the name asks for a checksum.
+            TypeError: ``file`` is no whole number.
             IndexError: there is no such file.
         """
         from dgenfs.content.view import View  # here, as names are read without a compiler
 
         self.require_content()
         if file is not None:
+            file = whole_number("file", file)
             self.path(file)
         return View.of_content(self.layout, file)
 
@@ -212,15 +215,17 @@ class Spec:
         numbers.flags.writeable = False
         return numbers
 
-    def path(self, file: int) -> str:
+    def path(self, file: SupportsIndex) -> str:
         """Return the path of file number ``file`` within the tree; the name of a plain file.
 
         Args:
             file: 0 to ``files`` - 1.
 
         Raises:
+            TypeError: ``file`` is no whole number.
             IndexError: there is no such file.
         """
+        file = whole_number("file", file)
         if not 0 <= file < self.files:
             raise IndexError(f"file {file} of {self.name}: must be 0 to {self.files - 1}")
         if not self.tree:
