@@ -225,16 +225,20 @@ def analyze(
     """Measure how well files deduplicate and compress, at the chunk sizes of storage."""
     from dgenfs.cli import render
     from dgenfs.verifying.analyze import analyze as measure
-    from dgenfs.verifying.analyze import find_files
+    from dgenfs.verifying.analyze import total_size
 
     with errors():
-        files = list(find_files(paths))
-        with progress("analyze", sum(size for _, size in files)) as advance:
-            analysis = measure(files, advance)
+        size = total_size(paths)
+        with progress("analyze", size) as advance:
+            analysis = measure(
+                paths, size, advance, lambda what: print_error(f"{what.path}: {what.reason}")
+            )
         if as_json:
             print_json(render.analysis_as_json(analysis))
-        else:
+        elif analysis.files or not analysis.unreadable_paths:
             print_text(render.analysis_as_text(analysis))
+    if analysis.unreadable_paths:
+        raise typer.Exit(UNREAD)
 
 
 class DataPlane(StrEnum):

@@ -151,7 +151,8 @@ def analysis_as_json(analysis: "Analysis") -> dict[str, Any]:
 
 def analysis_as_text(analysis: "Analysis") -> RenderableType:
     """Return an analysis for a terminal."""
-    head = Text(f"{count(analysis.files, 'file')}, {size(analysis.size)}")
+    holes = f", {size(analysis.holes)} of it in holes" if analysis.holes else ""
+    head = Text(f"{count(analysis.files, 'file')}, {size(analysis.size)}{holes}")
     dedup = Table("chunk", "chunks", "distinct", "dedup", "all zero", box=None)
     for one in analysis.dedup:
         dedup.add_row(

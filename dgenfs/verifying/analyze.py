@@ -1,15 +1,17 @@
 """Measured dedup and compression ratios of any files, by libraries that know nothing of ours."""
 
+import errno
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dgenfs.verifying.codecs import codecs, library
+from dgenfs.verifying.reports import MAX_PATHS, Unreadable
+from dgenfs.verifying.walking import Found, Report, find_files, unreadable
 
 DEDUP_CHUNKS = (512, 4 << 10, 128 << 10, 1 << 20, 4 << 20)  # bytes
 COMPRESS_CHUNKS = (4 << 10, 128 << 10, 1 << 20)  # bytes
@@ -18,6 +20,7 @@ SAMPLE = 64 << 20  # bytes that are compressed, in reads spread evenly over all 
 MERGE = 1 << 20  # hashes collected before they are sorted into the distinct ones
 
 Progress = Callable[[int], None]
+Codec = Callable[[memoryview], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,14 @@ class Analysis:
     """What was measured over all files together.
 
     Attributes:
-        files: number of files.
+        files: number of files that were opened.
         size: bytes of all files.
         sampled: bytes that were compressed.
         dedup: one for each of DEDUP_CHUNKS.
         compress: one for each codec and each of COMPRESS_CHUNKS.
+        holes: bytes of ``size`` that are in holes of files, which count as zeros.
+        unreadable: what could not be read, or only in part, at most MAX_PATHS.
+        unreadable_paths: number of them all.
     """
 
     files: int
@@ -71,75 +77,153 @@ class Analysis:
     sampled: int
     dedup: list[DedupRatio]
     compress: list[CompressRatio]
+    holes: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+    unreadable_paths: int = 0
 
 
-def find_files(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
-    """Yield files, and all files below directories, with their sizes in bytes.
-
-    Args:
-        paths: regular files, block devices or directories. Within a directory, symbolic links and
-            what is neither file nor directory are left out.
-
-    Raises:
-        ValueError: a path is no regular file, block device or directory.
-        OSError: a path is not there, or a directory cannot be read.
-    """
-    for path in paths:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            inside = (inner for inner in sorted(path.iterdir()) if not inner.is_symlink())
-            yield from find_files(inner for inner in inside if inner.is_dir() or inner.is_file())
-        elif stat.S_ISREG(status.st_mode):
-            yield path, status.st_size
-        elif stat.S_ISBLK(status.st_mode):
-            with path.open("rb") as device:
-                yield path, device.seek(0, os.SEEK_END)
-        else:
-            raise ValueError(f"{path}: is no regular file, block device or directory")
+def total_size(paths: Sequence[Path]) -> int:
+    """Return the bytes of all files that ``analyze`` would read, by their sizes."""
+    return sum(found.size for found in find_files(paths, lambda _: None))
 
 
-def analyze(files: Sequence[tuple[Path, int]], progress: Progress | None = None) -> Analysis:
+def analyze(
+    paths: Sequence[Path],
+    size: int,
+    progress: Progress | None = None,
+    report: Report | None = None,
+) -> Analysis:
     """Measure files together, as one store would see them.
 
+    What cannot be read is left out, from where that begins, and hides no other file. Nothing is
+    kept of a file but 8 bytes for each chunk that differs from all others, 12 where it is shorter.
+
     Args:
-        files: paths and sizes in bytes, as ``find_files`` yields them.
+        paths: regular files, block devices or directories of files.
+        size: ``total_size`` of them, for the sample to be spread over.
         progress: called with the number of bytes read since the last call.
+        report: called with what cannot be read.
 
     Raises:
         MissingLibraryError: the ``analyze`` extra is not installed.
-        OSError: a file cannot be read.
     """
-    coders = codecs()
-    size = sum(length for _, length in files)
-    dedup = {chunk: _DedupCount(chunk) for chunk in DEDUP_CHUNKS}
-    compressed = {(codec, chunk): 0 for codec in coders for chunk in COMPRESS_CHUNKS}
-    sampled = 0
-    seen = 0
-    for block in _blocks(files):
-        for count in dedup.values():
-            count.add(block)
-        # Behind its share of the bytes so far: the sample is spread evenly over all files.
-        if sampled * size <= SAMPLE * seen or size <= SAMPLE:
-            sampled += len(block)
-            for (codec, chunk), total in compressed.items():
-                compressed[codec, chunk] = total + _compressed_size(coders[codec], chunk, block)
-        seen += len(block)
-        if progress is not None:
-            progress(len(block))
+    measurement = _Measurement(size, progress or (lambda _: None))
+    kept: list[Unreadable] = []
+    files = failed = 0
+
+    def fail(what: Unreadable) -> None:
+        nonlocal failed
+        failed += 1
+        if len(kept) < MAX_PATHS:
+            kept.append(what)
+        if report is not None:
+            report(what)
+
+    for found in find_files(paths, fail):
+        try:
+            descriptor = found.open()
+        except OSError as error:
+            fail(unreadable(found.path, error))
+            continue
+        try:
+            files += 1
+            measurement.add_file(descriptor, found)
+        except OSError as error:
+            fail(unreadable(found.path, error))
+        finally:
+            os.close(descriptor)
     return Analysis(
-        files=len(files),
-        size=seen,
-        sampled=sampled,
-        dedup=[count.result() for count in dedup.values()],
+        files=files,
+        size=measurement.seen,
+        sampled=measurement.sampled,
+        dedup=[count.result() for count in measurement.dedup],
         compress=[
-            CompressRatio(codec, chunk, sampled / total if total else 1.0)
-            for (codec, chunk), total in compressed.items()
+            CompressRatio(codec, chunk, measurement.sampled / total if total else 1.0)
+            for (codec, chunk), total in measurement.compressed.items()
         ],
+        holes=measurement.holes,
+        unreadable=kept,
+        unreadable_paths=failed,
     )
 
 
+class _Measurement:
+    """What was read so far.
+
+    Attributes:
+        seen: bytes.
+        holes: bytes of them in holes of files.
+        sampled: bytes that were compressed.
+        dedup: one for each of DEDUP_CHUNKS.
+        compressed: bytes that came out, by codec and chunk.
+    """
+
+    def __init__(self, size: int, progress: Progress) -> None:
+        self._size = size
+        self._progress = progress
+        self._codecs = codecs()
+        self._buffer = memoryview(bytearray(READ))
+        self.seen = self.holes = self.sampled = 0
+        self.dedup = [_DedupCount(chunk) for chunk in DEDUP_CHUNKS]
+        self.compressed = {(codec, chunk): 0 for codec in self._codecs for chunk in COMPRESS_CHUNKS}
+
+    def add_file(self, descriptor: int, found: Found) -> None:
+        """Read a file, each block of READ bytes from its start on; OSError if that fails."""
+        offset = 0
+        size = os.fstat(descriptor).st_size or found.size  # a device's is 0 here
+        data = _Data(descriptor, size)
+        try:
+            # A size of 0 says nothing: files of procfs have it, and bytes.
+            while not size or offset < size:
+                if blocks := data.hole_behind(offset) // READ:
+                    self._add_zeros(blocks)
+                    offset += blocks * READ
+                    continue
+                length = _read(descriptor, self._buffer, offset)
+                if not length:
+                    break
+                self._add(self._buffer[:length])
+                offset += length
+            data.hole_behind(size - 1)  # looks at the rest
+        finally:
+            self.holes += data.holes
+
+    def _add(self, block: memoryview) -> None:
+        for count in self.dedup:
+            count.add(block)
+        # Behind its share of the bytes so far: the sample is spread evenly over all files.
+        if self.sampled * self._size <= SAMPLE * self.seen or self._size <= SAMPLE:
+            self._sample(block)
+        self.seen += len(block)
+        self._progress(len(block))
+
+    def _add_zeros(self, blocks: int) -> None:
+        """Add ``blocks`` blocks of READ zeros as ``_add`` would, in the time of those sampled."""
+        for count in self.dedup:
+            count.add_zeros(blocks * READ)
+        end = self.seen + blocks * READ
+        while self.seen < end:
+            if self._size > SAMPLE:
+                due = -(-self.sampled * self._size // SAMPLE)  # to be seen before the next sample
+                skipped = max(0, -(-(due - self.seen) // READ)) * READ
+                self.seen = min(end, self.seen + skipped)
+            if self.seen < end:
+                self._sample(memoryview(bytes(READ)))
+                self.seen += READ
+        self._progress(blocks * READ)
+
+    def _sample(self, block: memoryview) -> None:
+        self.sampled += len(block)
+        for (codec, chunk), total in self.compressed.items():
+            size = _compressed_size(self._codecs[codec], chunk, block)
+            self.compressed[codec, chunk] = total + size
+
+
 class _DedupCount:
-    """The chunks of one size seen so far: 8 bytes for each distinct one."""
+    """The chunks of one size seen so far: 8 bytes for each distinct one, 12 for files' last ones.
+
+    Those are apart, as they are shorter.
+    """
 
     def __init__(self, chunk: int) -> None:
         self._hash = library("xxhash").xxh3_64_intdigest
@@ -148,53 +232,108 @@ class _DedupCount:
         self._bytes = 0
         self._zero = 0
         self._distinct = np.empty(0, np.uint64)
-        self._pending: list[NDArray[np.uint64]] = []
-        self._pending_chunks = 0
-        self._tails: dict[int, int] = {}  # shorter last chunks of files: hash and bytes
+        self._pending = array("Q")
+        self._tails = np.empty(0, np.uint64)
+        self._tail_bytes = np.empty(0, np.uint32)
+        self._pending_tails = array("Q")
+        self._pending_tail_bytes = array("I")
 
     def add(self, block: memoryview) -> None:
         chunk = self._chunk
         whole = len(block) // chunk
         words = np.frombuffer(block, np.uint64, whole * chunk // 8).reshape(whole, chunk // 8)
         self._zero += whole - int(words.any(axis=1).sum())
-        hashes = (self._hash(block[at : at + chunk]) for at in range(0, whole * chunk, chunk))
-        self._pending.append(np.fromiter(hashes, np.uint64, whole))
-        self._pending_chunks += whole
-        if self._pending_chunks > max(MERGE, self._distinct.size):
+        self._pending.extend(
+            self._hash(block[at : at + chunk]) for at in range(0, whole * chunk, chunk)
+        )
+        if len(self._pending) > max(MERGE, self._distinct.size):
             self._merge()
         if tail := block[whole * chunk :]:
-            self._tails[self._hash(tail)] = len(tail)
+            self._pending_tails.append(self._hash(tail))
+            self._pending_tail_bytes.append(len(tail))
             self._zero += not any(tail)
+            if len(self._pending_tails) > max(MERGE, self._tails.size):
+                self._merge_tails()
         self._chunks += whole + bool(tail)
         self._bytes += len(block)
 
+    def add_zeros(self, length: int) -> None:
+        """Add ``length`` zeros, whole chunks of them and at least one."""
+        self._pending.append(self._hash(bytes(self._chunk)))
+        self._zero += length // self._chunk
+        self._chunks += length // self._chunk
+        self._bytes += length
+
     def _merge(self) -> None:
-        self._distinct = np.unique(np.concatenate([self._distinct, *self._pending]))
-        self._pending.clear()
-        self._pending_chunks = 0
+        pending = np.frombuffer(self._pending, np.uint64)
+        self._distinct = np.unique(np.concatenate([self._distinct, pending]))
+        self._pending = array("Q")
+
+    def _merge_tails(self) -> None:
+        hashes = np.concatenate([self._tails, np.frombuffer(self._pending_tails, np.uint64)])
+        lengths = np.frombuffer(self._pending_tail_bytes, np.uint32)
+        self._tails, first = np.unique(hashes, return_index=True)
+        self._tail_bytes = np.concatenate([self._tail_bytes, lengths])[first]
+        self._pending_tails, self._pending_tail_bytes = array("Q"), array("I")
 
     def result(self) -> DedupRatio:
         self._merge()
-        distinct_bytes = self._distinct.size * self._chunk + sum(self._tails.values())
+        self._merge_tails()
+        distinct_bytes = self._distinct.size * self._chunk + int(self._tail_bytes.sum(dtype=int))
         return DedupRatio(
             chunk=self._chunk,
             chunks=self._chunks,
-            distinct=self._distinct.size + len(self._tails),
+            distinct=self._distinct.size + self._tails.size,
             zero=self._zero,
             ratio=self._bytes / distinct_bytes if distinct_bytes else 1.0,
         )
 
 
-def _compressed_size(codec: Callable[[memoryview], bytes], chunk: int, block: memoryview) -> int:
+class _Data:
+    """Where a file has data, from its start on (lseek(2), SEEK_DATA and SEEK_HOLE).
+
+    Attributes:
+        holes: bytes in holes before the data that was last looked at.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+        self._start = self._end = 0
+        self.holes = 0
+
+    def hole_behind(self, offset: int) -> int:
+        """Return the bytes of a hole from ``offset`` on; offsets ascend."""
+        while self._end <= offset < self._size:
+            start = self._seek(self._end, os.SEEK_DATA)
+            self.holes += start - self._end
+            self._start = start
+            self._end = self._seek(start, os.SEEK_HOLE) if start < self._size else self._size + 1
+        return max(0, self._start - offset)
+
+    def _seek(self, offset: int, whence: int) -> int:
+        try:
+            found = os.lseek(self._descriptor, offset, whence)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return self._size  # nothing but a hole, or nothing at all
+            # It cannot tell, as a device cannot: all is data.
+            found = offset if whence == os.SEEK_DATA else self._size
+        # A file that is written to meanwhile may say anything.
+        return max(offset + (whence == os.SEEK_HOLE), min(found, self._size))
+
+
+def _compressed_size(codec: Codec, chunk: int, block: memoryview) -> int:
     parts = (block[start : start + chunk] for start in range(0, len(block), chunk))
     return sum(min(len(part), len(codec(part))) for part in parts)
 
 
-def _blocks(files: Sequence[tuple[Path, int]]) -> Iterator[memoryview]:
-    """Yield all files in blocks of READ bytes, each file from its start on."""
-    buffer = memoryview(bytearray(READ))
-    for path, _ in files:
-        with path.open("rb") as file:
-            # Buffered reads are whole but at the end, and past their buffer when this large.
-            while length := file.readinto(buffer):
-                yield buffer[:length]
+def _read(descriptor: int, buffer: memoryview, offset: int) -> int:
+    """Fill ``buffer`` from ``offset`` on; return the bytes read, fewer at the end."""
+    length = 0
+    while length < len(buffer):
+        count = os.preadv(descriptor, [buffer[length:]], offset + length)
+        if not count:
+            break
+        length += count
+    return length
