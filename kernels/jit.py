@@ -3,41 +3,39 @@
 No kernel uses ``parallel=True``: threads belong to the callers, who pin them.
 """
 
-import contextlib
-import functools
 import hashlib
 import importlib
 import os
+import pickle
 import pkgutil
-import shutil
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
+import numpy as np
 from numba import types
+from numba.core import serialize
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+
+from dgenfs.kernels import code_cache
 
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)  # that a kernel reads only
 ROW = types.Array(types.uint64, 1, "C", readonly=True)  # of a content, see row
 
 _OPTIONS = {"nogil": True, "parallel": False, "fastmath": False, "error_model": "numpy"}
 _SOURCES = Path(__file__).parent
-_UNUSED = 24 * 60 * 60  # seconds; longer than any start, so nobody is in the midst of using it
-
-_lock = threading.Lock()  # held while numba's setting is ours
 
 
 def _digest() -> str:
-    """Return a name for all kernels' sources, as they are on disk now, and how they are compiled.
+    """Return a digest of all kernels' sources, as they are on disk now.
 
-    Numba's own name for compiled code leaves out whether bounds are checked. And it compiles a
-    kernel anew when its own file changes, not when one that it inlines from does: after an edit of
-    words.py, fill.py would go on with the old words.
+    A kernel is compiled anew when any of them changes, as it inlines from others.
     """
-    digest = hashlib.blake2b(f"{numba.config.BOUNDSCHECK}\n".encode(), digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for source in sorted(_SOURCES.glob("[!.]*.py")):  # an editor's lock is a hidden, broken link
         text = source.read_bytes()
         digest.update(f"{source.name} {len(text)}\n".encode() + text)
@@ -45,44 +43,50 @@ def _digest() -> str:
 
 
 _IMPORTED = _digest()
+# What code depends on beside sources and processor. Settings such as NUMBA_BOUNDSCHECK change it;
+# two of them do not.
+_SETTINGS = sorted(
+    (name, value)
+    for name, value in os.environ.items()
+    if name.startswith("NUMBA_") and name not in ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
+)
+_BUILD = (sys.version, sys.flags.optimize, numba.__version__, llvmlite.__version__, np.__version__)
 
 
-def _places() -> Iterator[Path]:
-    """Yield the folders that compiled code may be kept in, the best one first."""
-    if numba.config.CACHE_DIR:  # the environment's NUMBA_CACHE_DIR
-        yield Path(numba.config.CACHE_DIR)
-    yield _SOURCES / "__pycache__"
-    with contextlib.suppress(RuntimeError):  # a user without a home
-        user = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        if user.is_absolute():
-            yield user / "dgenfs"
+class _OnDisk(NullCache):  # type: ignore[misc]
+    """Where a kernel's compiled code is kept, in place of Numba's own cache.
+
+    That unpickles whatever is there: half of a file after a power loss, or what others wrote.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+
+    @property
+    def cache_path(self) -> str:
+        """The folder, as Numba's statistics show it."""
+        return str(code_cache.folder())
+
+    def load_overload(self, _: Any, target_context: Any) -> Any:
+        """Return the compiled function, None if it is to be compiled."""
+        target_context.refresh()
+        if _digest() != _IMPORTED:  # sources changed since the import began
+            return None
+        code = code_cache.load(self._name, _identity(target_context.codegen()))
+        if code is None:
+            return None
+        return CompileResult._rebuild(target_context, *pickle.loads(code))
+
+    def save_overload(self, _: Any, compiled: Any) -> None:
+        """Keep a compiled function, unless it has addresses of this process in it."""
+        if not compiled.library.has_dynamic_globals and _digest() == _IMPORTED:
+            code = serialize.dumps(compiled._reduce())
+            code_cache.save(self._name, _identity(compiled.codegen), code)
 
 
-@functools.cache
-def _folder() -> Path | None:
-    """Return the folder for code compiled from these sources, None if there is no place for it."""
-    for place in _places():
-        folder = place / f"dgenfs-{_IMPORTED}"
-        try:
-            new = not folder.exists()
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-            os.utime(folder)
-        except OSError:
-            continue
-        if new:
-            _remove_unused(place)
-        return folder
-    return None
-
-
-def _remove_unused(place: Path) -> None:
-    """Remove code of other sources, unless a process has started with it lately."""
-    for other in place.glob("dgenfs-" + "[0-9a-f]" * len(_IMPORTED)):
-        # Another process may remove it at the same time, or it may be another user's.
-        with contextlib.suppress(OSError):
-            if other.stat().st_mtime < time.time() - _UNUSED:
-                shutil.rmtree(other)
+def _identity(codegen: Any) -> str:
+    """Return all that must be the same for compiled code to be used again."""
+    return repr((_IMPORTED, _BUILD, _SETTINGS, codegen.magic_tuple()))
 
 
 def kernel(signature: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -93,20 +97,12 @@ def kernel(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        folder = _folder()
-        # Sources that changed since the import began are not what the folder is named after.
-        if folder is not None and _digest() == _IMPORTED:
-            with _lock:
-                usual = numba.config.CACHE_DIR
-                numba.config.CACHE_DIR = str(folder)
-                try:
-                    return numba.njit(signature, cache=True, **_OPTIONS)(function)
-                except (RuntimeError, OSError):
-                    # The folder was removed meanwhile, or the disk is full: nothing is kept.
-                    pass
-                finally:
-                    numba.config.CACHE_DIR = usual
-        return numba.njit(signature, **_OPTIONS)(function)
+        kernel = numba.njit(**_OPTIONS)(function)
+        if not numba.config.DISABLE_JIT:  # or it is the function itself
+            kernel._cache = _OnDisk(function)
+            kernel.compile(signature)
+            kernel.disable_compile()
+        return kernel
 
     return compiled
 

@@ -15,6 +15,11 @@ BY_THE_MODE = (
 
 AS_ROOT = () if os.geteuid() == 0 else ("sudo", "--non-interactive")
 NOBODY = 65534
+# As a user without rights; but Python may lie in root's own folder, which only this one opens.
+AS_NOBODY = (
+    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
 
 
 @contextmanager

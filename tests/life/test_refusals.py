@@ -11,16 +11,11 @@ from pathlib import Path
 import pytest
 from clients import NAME, reference, right
 from mounting import DGENFS, END_SECONDS, ended_afterwards, mounted
+from privileges import AS_NOBODY, NOBODY
 from processes import Done, eventually, run, session_of
 
 from dgenfs.mount.mountpoint import mounted_at
 
-NOBODY = 65534
-# As a user without rights; but Python may lie in root's own folder, which only this one opens.
-AS_NOBODY = (
-    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
-    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
-)
 CLIENT_AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
