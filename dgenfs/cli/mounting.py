@@ -6,7 +6,7 @@ from typing import Any
 
 from dgenfs import logs
 from dgenfs.machine.appending import open_to_append
-from dgenfs.mount.mountpoint import check_answers, remount
+from dgenfs.mount.mountpoint import check_answers, remount, require_pyfuse3
 from dgenfs.mount.options import Options
 
 
@@ -36,6 +36,7 @@ def start(
     if options.remount:
         remount(mountpoint, options.flags)
         return
+    require_pyfuse3()
     from dgenfs.names.catalog import ROOT
 
     for name in names:

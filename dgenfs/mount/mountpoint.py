@@ -1,6 +1,7 @@
 """Where to mount: what must hold of it, and how it is left."""
 
 import errno
+import importlib
 import logging
 import os
 import shutil
@@ -40,6 +41,17 @@ class Mounted:
 
     fstype: str
     device: str
+
+
+def require_pyfuse3() -> None:
+    """Raise MountError if pyfuse3 is not there; all but the mount does without."""
+    try:
+        importlib.import_module("pyfuse3")
+    except ImportError as error:
+        raise MountError(
+            f"pyfuse3 is needed to mount, and cannot be loaded ({error}): install gcc, pkg-config "
+            "and the headers of Python and libfuse 3, then pip install 'dgenfs[mount]'"
+        ) from error
 
 
 def mounted_at(mountpoint: Path) -> Mounted | None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -28,24 +29,45 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+def environment(folder: Path, wheel: Path) -> Path:
+    """Make a virtual environment with the wheel and all that we have, but for pyfuse3."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (target,) = folder.glob("lib/python*/site-packages")
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        if not any(name in package.name for name in ("pyfuse3", "dgenfs")):
+            (target / package.name).symlink_to(package)
+    pip(folder, "install", "--no-deps", "--no-index", str(wheel))
+    return folder
+
+
+def pip(folder: Path, *arguments: str) -> None:
+    subprocess.run([*PIP, "--python", str(folder / "bin" / "python"), *arguments], check=True)
+
+
+def files(folder: Path) -> set[str]:
+    return {f"{path}/{name}" for path, _, names in os.walk(folder) for name in names}
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("installed")
-    options = ["--no-deps", "--no-index", "--target", str(target)]
-    subprocess.run([*PIP, "install", *options, str(wheel)], check=True)
-    return target
+    return environment(tmp_path_factory.mktemp("installed"), wheel)
 
 
-def run(installed: Path, *arguments: str) -> str:
+def run(
+    installed: Path, command: str, *arguments: str, code: int = 0, **variables: str
+) -> tuple[str, str]:
+    """Run a command of the environment, where Python may write files; return what it prints."""
+    ours = {name: os.environ[name] for name in os.environ if not name.startswith("PYTHON")}
     done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=installed.parent,
-        env={"PYTHONPATH": str(installed), "PATH": os.environ["PATH"]},
-        check=True,
+        [str(installed / "bin" / command), *arguments],
+        cwd=installed,
+        env=ours | variables,
+        check=False,
         capture_output=True,
         text=True,
     )
-    return done.stdout
+    assert done.returncode == code, done
+    return done.stdout, done.stderr
 
 
 def test_contents(wheel: Path) -> None:
@@ -61,19 +83,46 @@ def test_contents(wheel: Path) -> None:
     assert not any("__pycache__" in name for name in names)
 
 
-def test_kernels_work_and_take_nobodys_name(installed: Path) -> None:
+def test_without_pyfuse3(installed: Path) -> None:
+    """Hosts that only generate and check need no compiler and no headers of FUSE."""
+    pip(installed, "check")
     program = (
         "import hashlib, importlib.util, dgenfs, dgenfs.kernels.fill as fill\n"
         "print(fill.__file__)\n"
-        "print(importlib.util.find_spec('kernels'))\n"
+        "print(importlib.util.find_spec('kernels'), importlib.util.find_spec('pyfuse3'))\n"
+        "print(*(getattr(dgenfs, name).__name__ for name in ('open', 'AsyncDataGenerator')))\n"
         "print(hashlib.sha256(dgenfs.generate_data(1 << 20, 4, 2).data).hexdigest())"
     )
-    assert run(installed, "-c", program).splitlines() == [
-        str(installed / "dgenfs" / "kernels" / "fill.py"),
-        "None",
+    (package,) = installed.glob("lib/python*/site-packages/dgenfs")
+    assert run(installed, "python", "-c", program)[0].splitlines() == [
+        str(package / "kernels" / "fill.py"),
+        "None None",
+        "open AsyncDataGenerator",
         "c87abee1d606684ea8983df110df0598212aa7896d585a52af0f97e7a2ed874e",
     ]
+    assert "1G_d4_c1.bin" in run(installed, "dgenfs", "explain", "1G_d4")[0]
+    assert run(installed, "dgenfs", "gen", "20x4K_d2") == ("", "")
+    assert "identical" in run(installed, "dgenfs", "verify", "20x4K_d2")[0]
+    assert "2.000:1" in run(installed, "dgenfs", "analyze", "20x4K_d2")[0]
+    run(installed, "dgenfs", "mount", "--help")
 
 
-def test_command(installed: Path) -> None:
-    assert "1G_d4_c1.bin" in run(installed, str(installed / "bin" / "dgenfs"), "explain", "1G_d4")
+@pytest.mark.parametrize("options", [(), ("-f",)])
+def test_what_to_install_for_a_mount(installed: Path, options: tuple[str, ...]) -> None:
+    out, error = run(installed, "dgenfs", "mount", *options, "anywhere", code=1)
+    assert out == ""
+    assert error.startswith("dgenfs: pyfuse3 is needed to mount")
+    assert "pip install 'dgenfs[mount]'" in error
+    assert error.count("\n") == 1
+
+
+def test_nothing_is_left_when_it_is_removed(wheel: Path, tmp_path: Path) -> None:
+    folder = environment(tmp_path / "here", wheel)
+    installed = files(folder)
+    program = "import dgenfs.kernels.counters"
+    run(folder, "python", "-c", program, NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    run(folder, "dgenfs", "explain", "1G")
+    assert {Path(path).suffix for path in files(folder) - installed} <= {".pyc"}
+    assert list((tmp_path / "cache" / "dgenfs").iterdir())
+    pip(folder, "uninstall", "--yes", "dgenfs")
+    assert [path for path in files(folder) if "dgenfs" in path.removeprefix(str(folder))] == []
