@@ -14,6 +14,8 @@ from mounting import DGENFS, END_SECONDS, ended_afterwards, mounted
 from privileges import AS_NOBODY, NOBODY
 from processes import Done, eventually, run, session_of
 
+from dgenfs.kernels import code_cache
+from dgenfs.kernels.jit import warm_up
 from dgenfs.mount.mountpoint import mounted_at
 
 CLIENT_AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -49,6 +51,11 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="dgenfs-life-"))
     os.chown(folder, NOBODY, NOBODY)
     folder.chmod(0o755)
+    # Code that nobody need not compile.
+    warm_up()
+    shutil.copytree(code_cache.folder(), folder / "numba" / "dgenfs")
+    for path in (folder / "numba").rglob("*"):
+        os.chown(path, NOBODY, NOBODY)
     yield folder
     shutil.rmtree(folder)
 
