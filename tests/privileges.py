@@ -1,10 +1,15 @@
 """What only root may do, for the tests that need a device or a full disk."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dgenfs.kernels import code_cache
+from dgenfs.kernels.jit import warm_up
 
 # What runs a command that may read no more than modes let their owner, as root may.
 _RIGHTS = "-dac_override,-dac_read_search"
@@ -87,3 +92,24 @@ def as_user(user: int) -> Iterator[None]:
         os.setresuid(0, 0, 0)
         os.setresgid(0, 0, 0)
         os.setgroups(groups)
+
+
+@contextmanager
+def folder_of_nobody() -> Iterator[Path]:
+    """A folder of nobody's that everybody reaches, with compiled code in ``numba``."""
+    folder = Path(tempfile.mkdtemp(prefix="dgenfs-nobody-"))
+    try:
+        folder.chmod(0o755)
+        os.chown(folder, NOBODY, NOBODY)
+        give_compiled_code(folder / "numba")
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def give_compiled_code(folder: Path) -> None:
+    """Make nobody a folder for NUMBA_CACHE_DIR with what we have compiled: it takes long."""
+    warm_up()
+    shutil.copytree(code_cache.folder(), folder / "dgenfs")
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)

@@ -18,6 +18,7 @@ from rich.text import Text
 from dgenfs import logs
 from dgenfs.cli.terminal import (
     FAILED,
+    UNREAD,
     USAGE,
     errors,
     leave,
@@ -190,7 +191,7 @@ def verify(
     report cannot be written or the usage is wrong.
     """
     from dgenfs.cli.arguments import excluded, parse_seeds, require_name
-    from dgenfs.cli.verification import UNREAD, Options, Verification
+    from dgenfs.cli.verification import Options, Verification
 
     with errors(failed=UNREAD):
         if as_name is not None:

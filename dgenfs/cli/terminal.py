@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FAILED = 1
 USAGE = 2
+UNREAD = 2  # a copy or another file could not be read
 
 # Where no terminal sets a width, whoever reads the lines wants them whole.
 stdout = Console(width=None if sys.stdout and sys.stdout.isatty() else 1 << 16)  # None: closed

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from dgenfs.cli import render
 from dgenfs.cli.arguments import expected, tree_file
-from dgenfs.cli.terminal import print_error, print_json, print_text, progress
+from dgenfs.cli.terminal import UNREAD, print_error, print_json, print_text, progress
 from dgenfs.names.catalog import Directory
 from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
 
 IDENTICAL = 0
 DIFFERENT = 1
-UNREAD = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 from mounting import DGENFS, END_SECONDS
+from privileges import NOBODY, give_compiled_code
 from processes import Done, daemons_of, eventually, run
 
 from dgenfs.cli.mount_helper import PROGRAMS, install, names_of
 from dgenfs.mount.mountpoint import MountError
 
-ROOT = Path(__file__).parents[2]
-NOBODY = 65534
 LINE = "1G_d4_c2.bin,1000x1M {} fuse.dgenfs cache=8M,allow_other,nofail,_netdev,x-systemd.automount"
 OF_A_USER = "1M,5x1K {} fuse.dgenfs user,noauto,x-any=1"
 
@@ -148,10 +147,8 @@ def test_busybox(machine: Machine) -> None:
 
 def test_a_user_mounts_what_fstab_lets_them(machine: Machine) -> None:
     user = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
-    # What root has compiled is right for all: to compile takes long.
     cache = machine.path.with_name("numba")
-    shutil.copytree(ROOT / "kernels" / "__pycache__", cache)
-    run("chown", "-R", str(NOBODY), cache)
+    give_compiled_code(cache)
     machine.run(f"{user} env NUMBA_CACHE_DIR={cache} mount {machine.of_a_user}")
     assert {"ro", "noexec", f"user_id={NOBODY}"} <= machine.options(machine.of_a_user)
     assert machine.run(f"{user} ls {machine.of_a_user}").out.split() == [b"1M", b"5x1K"]

@@ -1,8 +1,6 @@
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +9,9 @@ from pathlib import Path
 import pytest
 from clients import NAME, reference, right
 from mounting import DGENFS, END_SECONDS, ended_afterwards, mounted
-from privileges import AS_NOBODY, NOBODY
+from privileges import AS_NOBODY, NOBODY, folder_of_nobody
 from processes import Done, eventually, run, session_of
 
-from dgenfs.kernels import code_cache
-from dgenfs.kernels.jit import warm_up
 from dgenfs.mount.mountpoint import mounted_at
 
 CLIENT_AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -48,16 +44,8 @@ def empty(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def open_folder() -> Iterator[Path]:
     """A folder of nobody's that everybody reaches, for as long as this module."""
-    folder = Path(tempfile.mkdtemp(prefix="dgenfs-life-"))
-    os.chown(folder, NOBODY, NOBODY)
-    folder.chmod(0o755)
-    # Code that nobody need not compile.
-    warm_up()
-    shutil.copytree(code_cache.folder(), folder / "numba" / "dgenfs")
-    for path in (folder / "numba").rglob("*"):
-        os.chown(path, NOBODY, NOBODY)
-    yield folder
-    shutil.rmtree(folder)
+    with folder_of_nobody() as folder:
+        yield folder
 
 
 def test_mountpoint_of_dgenfs_and_within(tmp_path: Path) -> None:

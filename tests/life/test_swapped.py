@@ -1,31 +1,25 @@
 """The owner of a mountpoint's parent puts another directory in its place while it is mounted."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mounting import cleaned, environment_of
+from privileges import folder_of_nobody
 from processes import Done, daemons_of, eventually, run
 
 from dgenfs.mount.mountpoint import mounted_at, prepare
 from life.faults import with_fault
-from life.test_refusals import NOBODY, nobody_in, with_device
+from life.test_refusals import nobody_in, with_device
 
 MOVED = "was moved while it was mounted on: unmounted again"
 
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder of nobody's that everybody reaches, with root's compiled code."""
-    folder = Path(tempfile.mkdtemp(prefix="dgenfs-swapped-"))
-    folder.chmod(0o755)
-    shutil.copytree(Path(__file__).parents[2] / "kernels" / "__pycache__", folder / "numba")
-    run("chown", "-R", NOBODY, folder)
-    yield folder
-    shutil.rmtree(folder)
+    with folder_of_nobody() as folder:
+        yield folder
 
 
 def swapped(path: Path, before: tuple[str, ...] = ()) -> Done:
