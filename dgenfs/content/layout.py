@@ -93,13 +93,17 @@ class Layout:
     @cached_property
     def key(self) -> int:
         """The 64-bit key of the word function."""
+        return self.key_of(self.seed)
+
+    def key_of(self, seed: int) -> int:
+        """Return the key of the same layout with another seed."""
         data = struct.pack(
             "<QQIIQQ",
             self.files,
             self.size,
             self.dedup_milli,
             self.compress_milli,
-            self.seed,
+            seed,
             self.unit,
         )
         digest = hashlib.blake2b(data, digest_size=8, person=b"dgenfs-v1").digest()

@@ -3,7 +3,7 @@
 import mmap
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from dgenfs.kernels import damage
 from dgenfs.kernels.fill import content_offset
 from dgenfs.kernels.row import SECTOR
 from dgenfs.verifying.reading import Source
-from dgenfs.verifying.reports import Extent, Kind
+from dgenfs.verifying.reports import Extent, Kind, Total
 
 CHUNK = 4 << 20  # bytes of one read
+LAYOUTS = 8  # that the others are kept of: all files of a tree have one
 
 _KINDS = {
     damage.ZEROS: Kind.ZEROS,
@@ -25,9 +26,6 @@ _KINDS = {
     damage.BIT_FLIPS: Kind.BIT_FLIPS,
     damage.UNKNOWN: Kind.UNKNOWN,
 }
-
-Rows = Callable[[Layout], NDArray[np.uint64]]
-
 
 class Buffers(threading.local):
     """Each thread's own memory.
@@ -43,78 +41,147 @@ class Buffers(threading.local):
         self.extents: NDArray[np.int64] = np.empty((CHUNK // SECTOR + 1, damage.COLUMNS), np.int64)
 
 
-def rows_of(layout: Layout, seeds: Sequence[int]) -> NDArray[np.uint64]:
-    """Return the rows of a content and of the same with other seeds: uint64[:, ROW_WORDS]."""
-    return np.stack([layout.row, *(replace(layout, seed=seed).row for seed in seeds)])
+class OtherSeeds:
+    """Seeds whose content to recognize; for any number of threads.
+
+    Attributes:
+        seeds: those of the lowest rank first.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        """Recognize the content of ``seeds``."""
+        self.seeds = tuple(seeds)
+        self._none = damage.others_of(np.empty(0, np.uint64))
+        self._ready: dict[Layout, damage.Others] = {}
+        self._lock = threading.Lock()
+
+    def ready(self, layout: Layout) -> damage.Others:
+        """Return the others of a content if somebody has asked for them, else none."""
+        return self._ready.get(layout, self._none)
+
+    def of(self, layout: Layout) -> damage.Others:
+        """Return the others of a content, which takes 1 µs a seed the first time."""
+        with self._lock:
+            if layout not in self._ready:
+                if len(self._ready) == LAYOUTS:
+                    self._ready.clear()
+                keys = np.fromiter(map(layout.key_of, self.seeds), np.uint64, len(self.seeds))
+                self._ready[layout] = damage.others_of(keys)
+            return self._ready[layout]
+
+
+@dataclass(slots=True)
+class Damage:
+    """What is wrong in a part of a file.
+
+    Attributes:
+        length: bytes that were compared.
+        wrong_sectors: 512-byte sectors with a wrong byte.
+        found: extents in order of offset; instead of those that are not kept, how many there are of
+            a kind.
+    """
+
+    length: int
+    wrong_sectors: int = 0
+    found: list[Extent | tuple[Kind, Total]] = field(default_factory=list)
 
 
 class Comparison:
     """One open file and the view that it should show; for any number of threads."""
 
     def __init__(
-        self, source: Source, view: View, seeds: Sequence[int], rows: Rows, buffers: Buffers
+        self,
+        source: Source,
+        view: View,
+        others: OtherSeeds,
+        buffers: Buffers,
+        room: Callable[[], int],
     ) -> None:
         """Compare ``source`` with ``view``.
 
         Args:
             source: the copy.
             view: what it should hold.
-            seeds: others whose content to recognize.
-            rows: returns ``rows_of`` a layout and these seeds.
+            others: seeds whose content to recognize.
             buffers: memory to read into.
+            room: returns how many extents would be kept; all others are only counted.
         """
         self._source = source
         self._view = view
-        self._seeds = seeds
-        self._rows = rows
+        self._others = others
         self._buffers = buffers
+        self._room = room
 
-    def chunk(self, extent: tuple[int, int]) -> tuple[int, int, list[Extent]]:
-        """Compare the bytes at (offset, length), at most CHUNK from a multiple of it on.
-
-        Returns:
-            The length, the 512-byte sectors with a wrong byte, and the damage in order of offset.
-        """
+    def chunk(self, extent: tuple[int, int]) -> Damage:
+        """Compare the bytes at (offset, length), at most CHUNK from a multiple of it on."""
         start, length = extent
-        wrong_sectors = 0
-        extents: list[Extent] = []
+        damaged = Damage(length)
         for at, piece in self._source.read(start, length, self._buffers.data):
             if isinstance(piece, int):
-                extents.append(Extent(at, at + piece, Kind.UNREADABLE, piece))
+                damaged.found.append(Extent(at, at + piece, Kind.UNREADABLE, piece))
                 continue
             for place, segment, within, count in self._view.pieces(at, piece.size):
                 part = piece[place - at : place - at + count]
                 if isinstance(segment, ContentRange):
-                    for more, wrong in self._content(part, place, segment, within):
-                        wrong_sectors += more
-                        extents += wrong
-                elif not isinstance(segment, Failing):  # which says nothing of its bytes
+                    sectors = self._content(part, place, segment, within, damaged)
+                elif isinstance(segment, Failing):  # which says nothing of its bytes
+                    continue
+                else:
                     expected = np.empty_like(part)
                     segment.read_into(expected, within)
-                    more, wrong = differences(part, expected, place)
-                    wrong_sectors += more
-                    extents += wrong
-        return length, wrong_sectors, extents
+                    sectors, extents = differences(part, expected, place)
+                    damaged.found.extend(extents)
+                damaged.wrong_sectors += sectors
+        return damaged
 
     def _content(
-        self, data: NDArray[np.uint8], at: int, segment: ContentRange, within: int
-    ) -> Iterator[tuple[int, list[Extent]]]:
-        """Yield wrong sectors and damage of what should be content, a file's at a time."""
+        self,
+        data: NDArray[np.uint8],
+        at: int,
+        segment: ContentRange,
+        within: int,
+        damaged: Damage,
+    ) -> int:
+        """Add the damage of what should be content and return its sectors with a wrong byte."""
         layout = segment.layout
+        wrong_sectors = 0
         done = 0
         while done < data.size:
             position = segment.start + within + done
             count = min(data.size - done, layout.size - position % layout.size)
-            part = data[done : done + count]
-            rows = self._rows(layout)
-            offset = content_offset(np.uint64(position), layout.row)
-            extents = self._buffers.extents
-            number, sectors = damage.find_damage(part, np.uint64(offset), rows, extents)
-            place = (layout, at + done, position)
-            yield sectors, [self._extent(row, *place) for row in extents[:number].tolist()]
+            number, sectors, others = self._find(data[done : done + count], position, layout)
+            wrong_sectors += sectors
+            rows = self._buffers.extents[:number]
+            # The first may go on with the one before it.
+            told = max(1, self._room() - len(damaged.found))
+            damaged.found.extend(
+                self._extent(row, layout, at + done, position, others)
+                for row in rows[:told].tolist()
+            )
+            damaged.found.extend(totals(rows[told:]))
             done += count
+        return wrong_sectors
 
-    def _extent(self, row: list[int], layout: Layout, at: int, position: int) -> Extent:
+    def _find(
+        self, data: NDArray[np.uint8], position: int, layout: Layout
+    ) -> tuple[int, int, damage.Others]:
+        """Find the damage of content, into this thread's buffer.
+
+        Returns:
+            Extents; sectors with a wrong byte; the contents that were to be recognized.
+        """
+        offset = np.uint64(content_offset(np.uint64(position), layout.row))
+        extents = self._buffers.extents
+        others = self._others.ready(layout)
+        found = damage.find_damage(data, offset, layout.row, others, extents)
+        if found[0] and len(others.ranks) < len(self._others.seeds):
+            others = self._others.of(layout)
+            found = damage.find_damage(data, offset, layout.row, others, extents)
+        return *found, others
+
+    def _extent(
+        self, row: list[int], layout: Layout, at: int, position: int, others: damage.Others
+    ) -> Extent:
         """Return the extent of a row of ``find_damage``.
 
         Args:
@@ -122,6 +189,7 @@ class Comparison:
             layout: the content's.
             at: offset in the file of what was compared.
             position: the same in the content, over all files in order.
+            others: what ``find_damage`` was given.
         """
         kind = _KINDS[row[damage.KIND]]
         start = row[damage.START]
@@ -132,7 +200,7 @@ class Comparison:
             if belongs_at is not None:
                 belongs_at += at - position % layout.size  # of the content's file, to the view's
         if kind is Kind.OTHER_SEED:
-            seed = self._seeds[row[damage.OWNER] - 1]
+            seed = self._others.seeds[others.ranks[row[damage.OTHER]]]
         return Extent(
             at + start,
             at + row[damage.END],
@@ -143,6 +211,15 @@ class Comparison:
             belongs_in,
             seed,
         )
+
+
+def totals(rows: NDArray[np.int64]) -> Iterator[tuple[Kind, Total]]:
+    """Yield how much damage there is of each kind in rows of ``find_damage``, as they come."""
+    kinds, firsts = np.unique(rows[:, damage.KIND], return_index=True)
+    for number in kinds[np.argsort(firsts)].tolist():
+        of_kind = rows[rows[:, damage.KIND] == number]
+        sums = of_kind[:, [damage.WRONG_BYTES, damage.WRONG_BITS]].sum(axis=0)
+        yield _KINDS[number], Total(len(of_kind), *sums.tolist())
 
 
 def belongs(layout: Layout, position: int, shift: int) -> tuple[int | None, int | None]:

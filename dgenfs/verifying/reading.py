@@ -43,7 +43,8 @@ class Source:
             NotAFileError: it is neither a regular file nor a block device.
             ValueError: ``direct``, and its file system has no O_DIRECT.
         """
-        mode = os.fstat(descriptor).st_mode
+        self._opened = os.fstat(descriptor)
+        mode = self._opened.st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise NotAFileError(f"{path}: is neither a regular file nor a block device")
         self._descriptor = descriptor
@@ -55,6 +56,20 @@ class Source:
         if not self.around_cache:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self.size = os.lseek(descriptor, 0, os.SEEK_END)
+
+    def changed(self) -> bool:
+        """Return whether a file changed since it was opened, and take its size anew.
+
+        Whoever writes to it may set its time of modification, and whoever puts another file in its
+        place leaves it as it is. The time of the last change of state tells, though it also moves
+        with the file's mode, owner and links.
+        """
+        if self.is_device:
+            return False
+        was, now = self._opened, os.fstat(self._descriptor)
+        self.size = now.st_size
+        times = [(one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in (was, now)]
+        return times[0] != times[1]
 
     def _reads_directly(self, path: Path) -> bool:
         """Set O_DIRECT (fcntl(2), F_SETFL) and return whether a read takes it."""

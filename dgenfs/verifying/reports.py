@@ -89,6 +89,7 @@ class FileReport:
         wrong_sectors: 512-byte sectors with a wrong byte among those compared.
         extents: damage in order of offset, at most MAX_EXTENTS; fewer in a tree of much damage.
         totals: all damage by kind.
+        changed: whether somebody wrote to it while it was read: it may be different by now.
     """
 
     path: Path
@@ -99,11 +100,12 @@ class FileReport:
     wrong_sectors: int = 0
     extents: list[Extent] = field(default_factory=list)
     totals: dict[Kind, Total] = field(default_factory=dict)
+    changed: bool = False
 
     @property
     def identical(self) -> bool:
-        """Whether every byte is right."""
-        return not self.totals
+        """Whether every byte is right, and was so to the end."""
+        return not self.totals and not self.changed
 
     @property
     def readable(self) -> bool:
@@ -137,6 +139,13 @@ class FileReport:
         total.extents += 1
         if len(self.extents) < MAX_EXTENTS:
             self.extents.append(extent)
+
+    def count(self, kind: Kind, more: Total) -> None:
+        """Count extents that start behind all others and are not kept."""
+        total = self.totals.setdefault(kind, Total())
+        total.extents += more.extents
+        total.wrong_bytes += more.wrong_bytes
+        total.wrong_bits += more.wrong_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +218,11 @@ class TreeReport:
         """Whether every path and every byte could be read."""
         return not (self.unreadable_paths or self.unreadable_bytes)
 
+    @property
+    def room(self) -> int:
+        """Extents that it can still keep of the next file."""
+        return MAX_TREE_EXTENTS - self.kept_extents if len(self.different) < MAX_PATHS else 0
+
     def add_file(self, file: FileReport) -> None:
         """Count a file; if bytes are wrong, keep its report and the extents that fit in."""
         if file.identical:
@@ -217,8 +231,7 @@ class TreeReport:
         self.different_files += 1
         if not file.readable:
             self.unreadable_bytes += file.totals[Kind.UNREADABLE].wrong_bytes
-        kept = MAX_TREE_EXTENTS - self.kept_extents if len(self.different) < MAX_PATHS else 0
-        del file.extents[kept:]
+        del file.extents[self.room :]
         self.kept_extents += len(file.extents)
         self.omitted_extents += file.omitted_extents
         _keep(self.different, file)

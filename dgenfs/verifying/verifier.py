@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -18,9 +17,16 @@ from dgenfs.machine import topology
 from dgenfs.machine.directories import is_directory
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
-from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, rows_of
+from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, Damage, OtherSeeds
 from dgenfs.verifying.reading import NotAFileError, opened
-from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
+from dgenfs.verifying.reports import (
+    MAX_EXTENTS,
+    Extent,
+    FileReport,
+    Kind,
+    TreeReport,
+    Unreadable,
+)
 
 LISTED = 1024  # names of a directory that are looked at together
 MIN_THREADS = 16  # reads in flight on a machine of fewer CPUs, to keep a device's queue filled
@@ -55,14 +61,12 @@ class Verifier:
             exclude: patterns, as ``fnmatch`` has them, of names that may stand in a tree's
                 directories besides its own.
         """
-        self._seeds = tuple(seeds)
+        self._others = OtherSeeds(seeds)
         self._direct = direct
         self._excluded = re.compile("|".join(map(fnmatch.translate, exclude)) or "(?!)")
         self._threads = threads or max(MIN_THREADS, len(topology.detect().cpus))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="dgenfs-verify")
         self._buffers = Buffers()
-        # A tree's files are all of one layout.
-        self._rows = lru_cache(maxsize=8)(lambda layout: rows_of(layout, self._seeds))
 
     def close(self) -> None:
         """End the threads."""
@@ -90,30 +94,43 @@ class Verifier:
             ValueError: it cannot be read around the page cache and must be.
             OSError: it cannot be opened; what cannot be read of it is damage.
         """
+        return self._compared(path, spec, file, progress, MAX_EXTENTS)
+
+    def _compared(
+        self, path: Path, spec: Spec, file: int, progress: Progress | None, room: int
+    ) -> FileReport:
+        """Do what ``verify_file`` does; keep no more than ``room`` extents, but count all."""
         view = spec.view(file)
         with opened(path, direct=self._direct) as source:
             size = source.size
             report = FileReport(path, spec.name, file, view.size, size)
             log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, spec, source.around_cache)
-            comparison = Comparison(source, view, self._seeds, self._rows, self._buffers)
+            comparison = Comparison(
+                source, view, self._others, self._buffers, lambda: room - len(report.extents)
+            )
             compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
-            results: Iterator[tuple[int, int, list[Extent]]]
+            results: Iterator[Damage]
             if compared <= CHUNK:
                 # Another thread would cost a small file more than it saves.
                 results = map(comparison.chunk, chunks)
             else:
                 results = in_order(self._pool, 2 * self._threads, comparison.chunk, chunks)
-            for length, wrong_sectors, extents in results:
-                report.wrong_sectors += wrong_sectors
-                for extent in extents:
-                    report.add(extent)
+            for damage in results:
+                report.wrong_sectors += damage.wrong_sectors
+                for found in damage.found:
+                    if isinstance(found, Extent):
+                        report.add(found)
+                    else:
+                        report.count(*found)
                 if progress is not None:
-                    progress(length)
+                    progress(damage.length)
+            report.changed = source.changed()
+            report.size = source.size
         if size < view.size:
             report.add(Extent(size, view.size, Kind.MISSING, view.size - size))
-        if size > view.size and not source.is_device:
-            report.add(Extent(view.size, size, Kind.EXCESS, size - view.size))
+        if report.size > view.size and not source.is_device:
+            report.add(Extent(view.size, report.size, Kind.EXCESS, report.size - view.size))
         return report
 
     def verify_tree(self, path: Path, spec: Spec, progress: Progress | None = None) -> TreeReport:
@@ -133,7 +150,7 @@ class Verifier:
         if not is_directory(path):
             raise NotADirectoryError(f"{path}: is not a directory, and {spec.name} is a tree")
         report = TreeReport(path, spec.name, spec.files)
-        for identical, results in self._files(path, spec, progress):
+        for identical, results in self._files(path, spec, report, progress):
             report.identical_files += identical
             for result in results:
                 if isinstance(result, str):
@@ -152,7 +169,7 @@ class Verifier:
         return report
 
     def _files(
-        self, path: Path, spec: Spec, progress: Progress | None
+        self, path: Path, spec: Spec, report: TreeReport, progress: Progress | None
     ) -> Iterator[tuple[int, list[FileReport | Unreadable | str]]]:
         """Yield, for batches of a tree's files in order, what was found.
 
@@ -163,12 +180,14 @@ class Verifier:
         if spec.size > CHUNK:
             # The threads share the chunks of one file.
             for file in range(spec.files):
-                yield 0, [self._file(path, spec, file, progress)]
+                yield 0, [self._file(path, spec, file, progress, MAX_EXTENTS)]
             return
 
         def verify(files: range) -> tuple[int, list[FileReport | Unreadable | str]]:
             different = self._different(folder, spec, files)
-            results = [self._file(path, spec, file, None) for file in different]
+            # Others may have added to the report meanwhile, so more than it keeps is never left out.
+            room = min(MAX_EXTENTS, max(1, report.room))
+            results = [self._file(path, spec, file, None, room) for file in different]
             return len(files) - len(different), results
 
         folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -197,12 +216,12 @@ class Verifier:
         return [files[i] for i in np.flatnonzero(different)]
 
     def _file(
-        self, path: Path, spec: Spec, file: int, progress: Progress | None
+        self, path: Path, spec: Spec, file: int, progress: Progress | None, room: int
     ) -> FileReport | Unreadable | str:
         """Return the report of a tree's file; its path within the tree if it is not there."""
         inside = spec.path(file)
         try:
-            return self.verify_file(path / inside, spec, file, progress)
+            return self._compared(path / inside, spec, file, progress, room)
         except (FileNotFoundError, NotADirectoryError, NotAFileError):
             return inside
         except (OSError, ValueError) as error:
