@@ -1,7 +1,7 @@
 """Symbols of the C library, called from compiled code without the GIL.
 
 Addresses go in as integers (uintp) and are those of the caller's arrays. Sources: read(2),
-write(2), writev(2), openat(2), close(2), lseek(2), pread(2), send(2), recv(2),
+write(2), writev(2), openat(2), close(2), pread(2), send(2), recv(2),
 pthread_mutex_lock(3), clock_gettime(2), errno(3).
 """
 
@@ -18,7 +18,6 @@ openat = types.ExternalFunction(
     "openat", types.int32(types.int32, types.uintp, types.int32, types.int32)
 )
 close = types.ExternalFunction("close", types.int32(types.int32))
-lseek = types.ExternalFunction("lseek", types.int64(types.int32, types.int64, types.int32))
 pread = types.ExternalFunction(
     "pread", types.intp(types.int32, types.uintp, types.uintp, types.int64)
 )

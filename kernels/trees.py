@@ -28,19 +28,19 @@ _AROUND_CACHE = np.int32(os.O_DIRECT)
 _TO_MAKE = np.int32(os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
 _NEW_MODE = np.int32(0o666)
 _NO_MODE = np.int32(0)
-_START = np.int64(0)
-_END = np.int32(os.SEEK_END)
 
 
 @inlined
-def read_whole(descriptor, buffer, size, wanted):
-    """Return whether a file's ``size`` (int64) bytes were read, asking for ``wanted`` (int64)."""
+def read_whole(descriptor, buffer, size):
+    """Return whether a file's bytes were read and are ``size`` (int64, at least 1), no more."""
+    # Of more than it should have, as its size may be told before the file grows.
+    wanted = buffer[: (size // BLOCK + 1) * BLOCK]
     got = np.int64(0)
     while got < size:
         # What is behind a whole block only: O_DIRECT takes no odd offset.
         if got % BLOCK != 0:
             return False
-        rest = buffer[got:wanted]
+        rest = wanted[got:]
         count = libc.pread(descriptor, rest.ctypes.data, np.uint64(rest.size), got)
         if count > 0:
             got += count
@@ -61,22 +61,19 @@ def is_identical(folder, path, file, buffer, row, direct):
         folder: int32, descriptor of the directory that ``path`` starts from.
         path: uint8[::1], ends with a zero.
         file: uint64, its number in the tree.
-        buffer: uint8[::1], page aligned, room for the file in whole blocks.
-        row: uint64[NAME_ROW_WORDS].
+        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
+        row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read so is not identical.
     """
     size = np.int64(row[SIZE])
-    wanted = (size + BLOCK - 1) // BLOCK * BLOCK
     address = path.ctypes.data
     descriptor = libc.openat(folder, address, _TO_READ | _AROUND_CACHE, _NO_MODE)
     if descriptor < 0 and libc.errno() == EINVAL and not direct:
-        wanted = size
         descriptor = libc.openat(folder, address, _TO_READ, _NO_MODE)
     if descriptor < 0:
         return False
     identical = (
-        libc.lseek(descriptor, _START, _END) == size
-        and read_whole(descriptor, buffer, size, wanted)
+        read_whole(descriptor, buffer, size)
         and compare(buffer[:size], file_offset(row, file, np.uint64(0)), row)[0] < 0
     )
     libc.close(descriptor)
@@ -84,22 +81,33 @@ def is_identical(folder, path, file, buffer, row, direct):
 
 
 @kernel(
-    types.void(types.int32, types.uint64, types.uint8[::1], types.uint8[::1], ROW, types.boolean)
+    types.void(
+        types.int32,
+        types.uint64,
+        types.uint8[::1],
+        types.uint8[::1],
+        ROW,
+        types.boolean,
+        types.int64[::1],
+    )
 )
-def find_different(folder, first, different, buffer, row, direct):
+def find_different(folder, first, different, buffer, row, direct, stop):
     """Find the files of a tree that are not identical, for whatever reason.
 
     Args:
         folder: int32, descriptor of the tree's directory.
         first: uint64, number of the first file to look at.
         different: uint8[::1], one for each file from it on; set to 1 or 0.
-        buffer: uint8[::1], page aligned, room for the file in whole blocks.
-        row: uint64[NAME_ROW_WORDS].
+        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
+        row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read around the cache counts as different.
+        stop: int64[1], not 0 once another thread wants no more files to be looked at.
     """
     path = np.empty(PATH_BYTES, np.uint8)
     file = first
     for i in range(different.size):
+        if stop[0] != 0:
+            return
         put_path(path, file, row)
         different[i] = not is_identical(folder, path, file, buffer, row, direct)
         file += _ONE

@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from dgenfs import logs
+from dgenfs.cli.interruption import end_when_signaled
 from dgenfs.cli.terminal import (
     FAILED,
     UNREAD,
@@ -33,6 +34,9 @@ from dgenfs.cli.terminal import (
 from dgenfs.mount.io_mode import Io
 
 UNFORESEEN = 2  # as 1 of verify says that a copy is different
+
+TO_STOP = 0.5  # seconds from a signal to the end of a command whose storage hangs
+TO_CLEAN_UP = 5.0  # the same of one that removes first what it wrote
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +105,8 @@ def show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool,
         typer.Option(
             "--version", callback=show_version, is_eager=True, help="Show it and the format's."
@@ -109,6 +114,8 @@ def options(
     ] = False,
 ) -> None:
     """Test data with an exact deduplication and compression ratio."""
+    if context.invoked_subcommand != "mount":  # which unmounts first
+        end_when_signaled(TO_CLEAN_UP if context.invoked_subcommand == "gen" else TO_STOP)
 
 
 @app.command()

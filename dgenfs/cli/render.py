@@ -60,6 +60,8 @@ def _file(report: FileReport, hint: str | None = None) -> RenderableType:
     head = Text(f"{path}: different, {', '.join(_damage(report))}", "red")
     if report.size != report.expected_size:
         head.append(f"; the file has {report.size} B instead of {report.expected_size} B")
+    if report.changed:
+        head.append("; it changed while it was read: verify it again")
     if hint is not None:
         head.append(f"; {escaped(hint)}")
     lines: list[RenderableType] = [head]

@@ -14,6 +14,7 @@ def in_order(
     window: int,
     function: Callable[[Item], Result],
     items: Iterable[Item],
+    stop: Callable[[], None] = lambda: None,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order.
 
@@ -24,6 +25,7 @@ def in_order(
         window: most items that are taken ahead of the result that is yielded.
         function: called on the pool's threads.
         items: taken one by one, on the caller's thread.
+        stop: called before what is under way is waited for: it may end sooner then.
 
     Raises:
         Exception: what ``function`` raises for the first item that it raises for.
@@ -37,6 +39,8 @@ def in_order(
         while pending:
             yield pending.popleft().result()
     finally:
+        if pending:
+            stop()
         for future in pending:
             if not future.cancel():
                 future.exception()

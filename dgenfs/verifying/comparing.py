@@ -3,6 +3,7 @@
 import mmap
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +13,9 @@ from dgenfs.content.layout import Layout
 from dgenfs.content.view import ContentRange, Failing, View
 from dgenfs.kernels import damage
 from dgenfs.kernels.fill import content_offset
+from dgenfs.kernels.origins import Others, others_of
 from dgenfs.kernels.row import SECTOR
-from dgenfs.verifying.reading import Source
+from dgenfs.verifying.reading import BLOCK, Source
 from dgenfs.verifying.reports import Extent, Kind, Total
 
 CHUNK = 4 << 20  # bytes of one read
@@ -27,17 +29,18 @@ _KINDS = {
     damage.UNKNOWN: Kind.UNKNOWN,
 }
 
+
 class Buffers(threading.local):
     """Each thread's own memory.
 
     Attributes:
-        data: CHUNK bytes, aligned to pages, as O_DIRECT wants it.
+        data: CHUNK bytes and a block, aligned to pages, as O_DIRECT wants it.
         extents: int64[sectors that a chunk touches, damage.COLUMNS].
     """
 
     def __init__(self) -> None:
         """Take the memory, on the thread that first uses it."""
-        self.data = mmap.mmap(-1, CHUNK)
+        self.data = mmap.mmap(-1, CHUNK + BLOCK)
         self.extents: NDArray[np.int64] = np.empty((CHUNK // SECTOR + 1, damage.COLUMNS), np.int64)
 
 
@@ -51,22 +54,22 @@ class OtherSeeds:
     def __init__(self, seeds: Sequence[int]) -> None:
         """Recognize the content of ``seeds``."""
         self.seeds = tuple(seeds)
-        self._none = damage.others_of(np.empty(0, np.uint64))
-        self._ready: dict[Layout, damage.Others] = {}
+        self._none = others_of(np.empty(0, np.uint64))
+        self._ready: dict[Layout, Others] = {}
         self._lock = threading.Lock()
 
-    def ready(self, layout: Layout) -> damage.Others:
+    def ready(self, layout: Layout) -> Others:
         """Return the others of a content if somebody has asked for them, else none."""
         return self._ready.get(layout, self._none)
 
-    def of(self, layout: Layout) -> damage.Others:
+    def of(self, layout: Layout) -> Others:
         """Return the others of a content, which takes 1 µs a seed the first time."""
         with self._lock:
             if layout not in self._ready:
                 if len(self._ready) == LAYOUTS:
                     self._ready.clear()
                 keys = np.fromiter(map(layout.key_of, self.seeds), np.uint64, len(self.seeds))
-                self._ready[layout] = damage.others_of(keys)
+                self._ready[layout] = others_of(keys)
             return self._ready[layout]
 
 
@@ -111,12 +114,23 @@ class Comparison:
         self._others = others
         self._buffers = buffers
         self._room = room
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let calls end before their next read, without a result."""
+        self._stopped = True
 
     def chunk(self, extent: tuple[int, int]) -> Damage:
-        """Compare the bytes at (offset, length), at most CHUNK from a multiple of it on."""
+        """Compare the bytes at (offset, length), at most CHUNK from a multiple of it on.
+
+        Raises:
+            CancelledError: ``stop`` was called.
+        """
         start, length = extent
         damaged = Damage(length)
         for at, piece in self._source.read(start, length, self._buffers.data):
+            if self._stopped:
+                raise CancelledError
             if isinstance(piece, int):
                 damaged.found.append(Extent(at, at + piece, Kind.UNREADABLE, piece))
                 continue
@@ -164,7 +178,7 @@ class Comparison:
 
     def _find(
         self, data: NDArray[np.uint8], position: int, layout: Layout
-    ) -> tuple[int, int, damage.Others]:
+    ) -> tuple[int, int, Others]:
         """Find the damage of content, into this thread's buffer.
 
         Returns:
@@ -180,7 +194,7 @@ class Comparison:
         return *found, others
 
     def _extent(
-        self, row: list[int], layout: Layout, at: int, position: int, others: damage.Others
+        self, row: list[int], layout: Layout, at: int, position: int, others: Others
     ) -> Extent:
         """Return the extent of a row of ``find_damage``.
 

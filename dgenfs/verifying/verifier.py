@@ -5,11 +5,12 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgenfs.kernels.names import find_unknown
 from dgenfs.kernels.trees import find_different
@@ -115,7 +116,8 @@ class Verifier:
                 # Another thread would cost a small file more than it saves.
                 results = map(comparison.chunk, chunks)
             else:
-                results = in_order(self._pool, 2 * self._threads, comparison.chunk, chunks)
+                window = 2 * self._threads
+                results = in_order(self._pool, window, comparison.chunk, chunks, comparison.stop)
             for damage in results:
                 report.wrong_sectors += damage.wrong_sectors
                 for found in damage.found:
@@ -184,15 +186,23 @@ class Verifier:
             return
 
         def verify(files: range) -> tuple[int, list[FileReport | Unreadable | str]]:
-            different = self._different(folder, spec, files)
-            # Others may have added to the report meanwhile, so more than it keeps is never left out.
+            different = self._different(folder, spec, files, stop)
+            # The room only shrinks, so nothing is left out that the report will keep.
             room = min(MAX_EXTENTS, max(1, report.room))
-            results = [self._file(path, spec, file, None, room) for file in different]
+            results = []
+            for file in different:
+                if stop[0]:
+                    raise CancelledError
+                results.append(self._file(path, spec, file, None, room))
             return len(files) - len(different), results
 
+        stop = np.zeros(1, np.int64)
+        batches = spec.batches(CHUNK)
         folder = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for result in in_order(self._pool, 2 * self._threads, verify, spec.batches(CHUNK)):
+            for result in in_order(
+                self._pool, 2 * self._threads, verify, batches, lambda: stop.fill(1)
+            ):
                 if progress is not None:
                     identical, results = result
                     progress((identical + len(results)) * spec.size)
@@ -200,19 +210,23 @@ class Verifier:
         finally:
             os.close(folder)
 
-    def _different(self, folder: int, spec: Spec, files: range) -> Sequence[int]:
+    def _different(
+        self, folder: int, spec: Spec, files: range, stop: NDArray[np.int64]
+    ) -> Sequence[int]:
         """Return the files that are not identical, or that only Python can compare.
 
         Args:
             folder: descriptor of the tree's directory.
             spec: the tree's.
             files: their numbers; none is larger than CHUNK.
+            stop: as ``find_different`` takes it.
         """
         if not spec.is_plain or spec.size == 0:  # of no bytes are many that are no files
             return files
-        different = np.empty(len(files), np.uint8)
+        different = np.zeros(len(files), np.uint8)
         buffer = np.frombuffer(self._buffers.data, np.uint8)
-        find_different(folder, np.uint64(files.start), different, buffer, spec.row, self._direct)
+        first = np.uint64(files.start)
+        find_different(folder, first, different, buffer, spec.row, self._direct, stop)
         return [files[i] for i in np.flatnonzero(different)]
 
     def _file(

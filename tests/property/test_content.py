@@ -14,8 +14,8 @@ from vectors import VECTORS, Vector
 import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.kernels.compare import compare
-from dgenfs.kernels.damage import NOT_FOUND, locate
 from dgenfs.kernels.fill import fill, random_words
+from dgenfs.kernels.origins import NOBODY, NOT_FOUND, OWN, locate, others_of
 from dgenfs.kernels.row import KEY, RANDOM, SECTOR
 
 GUARD = 64  # bytes on both sides of a filled range that must stay as they were
@@ -153,14 +153,25 @@ def test_locate(name: str, start: int, data: st.DataObject) -> None:
     layout = Spec.parse(name).layout
     piece = np.frombuffer(oracle.read(content, 0, offset, 1024), np.uint8)
     padded = np.concatenate([np.zeros(start, np.uint8), piece])
-    found = locate(padded, start, padded.size, layout.row, NOT_FOUND)
-    assert found == offset % layout.period
+    stop = start + 512
+    own = (OWN, offset % layout.period)
+    assert locate(padded, start, stop, NOT_FOUND, layout.row, NO_OTHERS) == own
     # All keys give pieces of one cycle of 2^64 words, so the larger the content, the likelier it
     # is that another key's words truly are in it.
     if content.size < 1 << 40:
         other = layout.row.copy()
         other[KEY] ^= np.uint64(1)
-        assert locate(padded, start, padded.size, other, NOT_FOUND) == NOT_FOUND
+        nobody = (NOBODY, NOT_FOUND)
+        assert locate(padded, start, stop, NOT_FOUND, other, NO_OTHERS) == nobody
+        strangers = data.draw(st.lists(st.integers(0, 2**64 - 1), max_size=5))
+        assume(layout.key not in strangers)
+        keys = [*strangers[:2], layout.key, *strangers[2:], layout.key]
+        others = others_of(np.array(keys, np.uint64))
+        index, found = locate(padded, start, stop, NOT_FOUND, other, others)
+        assert (others.ranks[index], found) == (len(strangers[:2]), offset % layout.period)
+
+
+NO_OTHERS = others_of(np.empty(0, np.uint64))
 
 
 @pytest.mark.parametrize("ahead", [0, 3, 8, 2000])
@@ -172,12 +183,16 @@ def test_locate_in_the_largest_period(ahead: int, before_end: int) -> None:
     offset = layout.period - before_end
     piece = np.zeros(ahead + 512, np.uint8)
     fill(piece[ahead:], np.uint64(offset), row)
-    found = locate(piece, 0, piece.size, row, NOT_FOUND)
-    assert found == offset - ahead
-    assert locate(piece, 0, piece.size, row, np.uint64(found)) == NOT_FOUND
+    stop = min(512, piece.size)
+    start = max(0, piece.size - 528)  # a sector and a pair of words are looked at
+    found = locate(piece, start, start + stop, NOT_FOUND, row, NO_OTHERS)
+    assert found == (OWN, offset - ahead + start)
+    own = np.uint64(found[1])
+    assert locate(piece, start, start + stop, own, row, NO_OTHERS) == (NOBODY, NOT_FOUND)
     # Before the content's first word stands its last one.
     fill(piece[ahead:], np.uint64(0), row)
-    assert locate(piece, 0, piece.size, row, NOT_FOUND) == -ahead % layout.period
+    found = locate(piece, start, start + stop, NOT_FOUND, row, NO_OTHERS)
+    assert found == (OWN, (start - ahead) % layout.period)
 
 
 def test_generate_data() -> None:

@@ -76,7 +76,7 @@ import hashlib
 import numpy as np
 from vectors import VECTORS
 from dgenfs import DataGenerator, Spec
-from dgenfs.kernels import damage
+from dgenfs.kernels import damage, origins
 from dgenfs.kernels.compare import compare
 
 np.seterr(over="ignore")  # compiled, the arithmetic is modulo 2^64 without a word
@@ -99,7 +99,8 @@ data[20480:24576] = 0
 first, wrong, sectors = compare(data, *place)
 assert (first, sectors) == (5000, 17)
 rows = np.empty((130, damage.COLUMNS), np.int64)
-count, sectors = damage.find_damage(data, place[0], layout.row[None, :], rows)
+others = origins.others_of(np.zeros(0, np.uint64))
+count, sectors = damage.find_damage(data, *place, others, rows)
 assert sectors == 17
 kinds = rows[:count, damage.KIND].tolist()
 assert kinds == [damage.BIT_FLIPS, damage.MISPLACED, damage.ZEROS], kinds

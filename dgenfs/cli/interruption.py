@@ -1,0 +1,47 @@
+"""Interruption: a command ends soon after a signal, whatever its threads are in the midst of.
+
+What Python does about a signal, it does on the main thread when that gets to it. Until then the
+thread may wait for threads that read, or be in a call of the system itself: where storage hangs, as
+a mount does whose server is gone, no signal ends the call but one that ends the process. So another
+thread looks after the main one. It is told of a signal by the C part of Python's handlers, and asks
+for one that reached nobody.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+
+LOOK = 0.2  # seconds between two looks for a signal that reached nobody
+
+_SHOW_CURSOR = b"\r\x1b[K\x1b[?25h"  # which a bar hides; ECMA-48, and DECTCEM of terminals
+
+
+def end_when_signaled(grace: float) -> None:
+    """Have the process end by SIGINT, SIGTERM and SIGHUP, with 128 and the signal's number.
+
+    Args:
+        grace: seconds that the main thread has to end by itself, after at most LOOK.
+    """
+    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    heeded = {number for number in signals if signal.getsignal(number) is not signal.SIG_IGN}
+    told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(heeded, told, grace), daemon=True).start()
+
+
+def _watch(signals: set[signal.Signals], told: int, grace: float) -> None:
+    # Those that no thread took are pending for one that blocks them, too.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    came: set[int] = set()
+    while not came:
+        if select.select([told], [], [], LOOK)[0]:
+            came.update(signals.intersection(os.read(told, 64)))
+        else:
+            came.update(signals & signal.sigpending())
+    time.sleep(grace)
+    if sys.stderr is not None and sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    os._exit(128 + min(came))
