@@ -13,7 +13,7 @@ from dgenfs.names.suggest import nearest_name
 if TYPE_CHECKING:
     from dgenfs.content.view import View
 
-MAX_SEEDS = 1000
+MAX_SEEDS = 100_000
 # What systems put into directories by themselves: file systems and NFS, macOS, Windows, Synology
 # and QNAP, and desktops' bins.
 LEFT_BEHIND = (
@@ -161,8 +161,6 @@ def parse_seeds(text: str) -> list[int]:
         if last > MAX_SEED:
             raise ValueError(f"--seeds '{text}': '{part}': a seed is 0 to {MAX_SEED}")
         if len(seeds) + last - int(matched[1]) >= MAX_SEEDS:
-            raise ValueError(
-                f"--seeds '{text}': more than {MAX_SEEDS}; each is tried on every wrong sector"
-            )
+            raise ValueError(f"--seeds '{text}': more than {MAX_SEEDS:,}; give them in parts")
         seeds += range(int(matched[1]), last + 1)
     return seeds

@@ -1,6 +1,7 @@
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from privileges import block_device
+from processes import eventually
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
@@ -320,3 +322,97 @@ def test_misplaced_in_a_tree_of_the_largest_period(
     assert (other_seed.kind, other_seed.seed) == (Kind.OTHER_SEED, 99)
     assert (other_seed.belongs_in, other_seed.belongs_at) == (file, 4096)
     assert missing.kind is Kind.MISSING
+
+
+def test_bits_that_flip_are_of_no_seed(tmp_path: Path) -> None:
+    """The words between them are right: that the content's own seed is listed says nothing."""
+    name = "1M_d1_c1_s7"
+    data = content(name)
+    data[5000] ^= 1
+    data[5100] ^= 1
+    with Verifier(seeds=range(10)) as verifier:
+        report = check(verifier, tmp_path / "copy", name, data)
+    assert report.extents == [Extent(5000, 5101, Kind.BIT_FLIPS, 2, 2)]
+
+
+def test_a_hundred_thousand_seeds(tmp_path: Path) -> None:
+    """One look-up finds a seed, however many there are: each on its own would take minutes."""
+    name = "8M_d1_c1"
+    data = np.random.default_rng(1).integers(0, 256, 8 << 20, np.uint8)
+    data[1 << 20 : 2 << 20] = content(f"{name}_s77777")[1 << 20 : 2 << 20]
+    used = time.process_time()
+    with Verifier(seeds=range(1, 100_000)) as verifier:
+        report = check(verifier, tmp_path / "copy", name, data)
+    assert time.process_time() - used < 20
+    assert [(one.kind, one.seed) for one in report.extents] == [
+        (Kind.UNKNOWN, None),
+        (Kind.OTHER_SEED, 77_777),
+        (Kind.UNKNOWN, None),
+    ]
+
+
+def test_sectors_in_any_order(verifier: Verifier, tmp_path: Path) -> None:
+    name = "12M_d1_c1"
+    sectors = content(name).reshape(-1, 512)
+    order = np.random.default_rng(1).permutation(len(sectors))
+    report = check(verifier, tmp_path / "copy", name, sectors[order].reshape(-1))
+    assert len(report.extents) == MAX_EXTENTS
+    for extent in report.extents:
+        assert extent.belongs_at is not None
+        assert extent.belongs_at // 512 == order[extent.start // 512]
+    apart = np.diff(order[order != np.arange(order.size)]) != 1
+    assert report.totals.keys() == {Kind.MISPLACED}
+    assert report.totals[Kind.MISPLACED].extents == 1 + apart.sum()
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"x")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def rewrite(path: Path) -> None:
+    """As rsync does: what was written shows in no time but that of the change of state."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"x")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"x" * path.stat().st_size)
+    other.replace(path)
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite, replace])
+@pytest.mark.parametrize("name", ["64K", "9M"])
+def test_a_file_that_changes_while_it_is_read(
+    verifier: Verifier, tmp_path: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    path = tmp_path / name
+    data = content(name)
+    path.write_bytes(data.tobytes())
+    settled(path)
+    changes = iter([change])
+
+    def progress(_: int) -> None:
+        for one in changes:
+            one(path)
+
+    report = verifier.verify_file(path, Spec.parse(name), progress=progress)
+    assert report.changed
+    assert not report.identical
+    assert report.size == data.size + {grow: 1, shrink: -1}.get(change, 0)
+    if change is grow:
+        assert report.extents == [Extent(data.size, data.size + 1, Kind.EXCESS, 1)]
+
+
+def settled(path: Path) -> None:
+    """The file system's clock ticks, so that a change from now on shows in the file's times."""
+    before = path.stat().st_ctime_ns
+    clock = path.with_name("clock")
+    eventually(lambda: clock.touch() is None and clock.stat().st_ctime_ns > before)

@@ -1,0 +1,109 @@
+"""A command ends soon after a signal, whatever its threads wait for."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from mounting import DGENFS, Mount, mounted
+from processes import eventually
+
+SECONDS = 5  # a command has 1; the machine may be busy
+TREE = "1000000x256K_d1_c1"  # files that Linux keeps no pages of: it reads others without a way out
+FILE = "1T_d1_c1"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(scope="module")
+def mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mount]:
+    with mounted(tmp_path_factory.mktemp("hung"), FILE, TREE, limit=120) as mount:
+        yield mount
+
+
+@contextmanager
+def hung(mount: Mount) -> Iterator[None]:
+    """Storage that answers nobody."""
+    mount.process.send_signal(signal.SIGSTOP)
+    try:
+        eventually(lambda: all_stopped(mount.pid), 60)
+        yield
+    finally:
+        mount.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(
+        [DGENFS, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("name", [FILE, TREE])
+def test_verify_of_storage_that_hangs(mount: Mount, name: str, number: signal.Signals) -> None:
+    """Requests that the server has taken are waited for by Linux itself, so it has none."""
+    before = mount.cpu_seconds()
+    with running("verify", str(mount.path / name)) as process:
+        eventually(lambda: mount.cpu_seconds() > before + 0.1, 60)
+        process.send_signal(signal.SIGSTOP)
+        eventually(lambda: all_stopped(process.pid), 60)
+        with hung(mount):
+            process.send_signal(signal.SIGCONT)
+            # The threads that read are in the kernel, and the main one waits for them.
+            eventually(lambda: idle(process.pid))
+            process.send_signal(number)
+            assert process.wait(SECONDS) == 128 + number
+
+
+@pytest.mark.parametrize("command", ["verify", "analyze"])
+def test_storage_that_hangs_from_the_start(mount: Mount, command: str) -> None:
+    """The main thread is in a call that no signal ends."""
+    with hung(mount), running(command, str(mount.path / FILE)) as process:
+        eventually(lambda: idle(process.pid), 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 128 + signal.SIGINT
+
+
+def all_stopped(pid: int) -> bool:
+    """Whether all threads of a process are, and so wait for nothing."""
+    stats = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(") ")[2][0] == "T" for stat in stats)
+
+
+def idle(pid: int) -> bool:
+    """Whether a process has begun to work, and waits."""
+    process = psutil.Process(pid)
+    asleep = process.status() in (psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP)
+    return asleep and process.cpu_times().user > 0.1 and process.cpu_percent(0.3) == 0
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_verify_of_damage_with_seeds(tmp_path: Path, number: signal.Signals) -> None:
+    copy = tmp_path / "copy"
+    copy.write_bytes(os.urandom(1 << 20))
+    os.truncate(copy, 1 << 40)
+    command = ("verify", str(copy), "--as", FILE, "--seeds", "0-99999")
+    with running(*command) as process:
+        # Others than the main thread are there once it reads.
+        eventually(lambda: psutil.Process(process.pid).num_threads() > 4, 60)
+        process.send_signal(number)
+        assert process.wait(SECONDS) == 128 + number
+
+
+def test_gen_to_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1G")
+    with running("gen", "1G", "-o", str(tmp_path / "1G")) as process:
+        eventually(lambda: idle(process.pid), 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 128 + signal.SIGINT
