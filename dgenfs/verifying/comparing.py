@@ -2,7 +2,7 @@
 
 import mmap
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from dgenfs.kernels.fill import content_offset
 from dgenfs.kernels.origins import Others, others_of
 from dgenfs.kernels.row import SECTOR
 from dgenfs.verifying.reading import BLOCK, Source
-from dgenfs.verifying.reports import Extent, Kind, Total
+from dgenfs.verifying.reports import Extent, FileReport, Kind, Total
 
 CHUNK = 4 << 20  # bytes of one read
 LAYOUTS = 8  # that the others are kept of: all files of a tree have one
@@ -80,13 +80,68 @@ class Damage:
     Attributes:
         length: bytes that were compared.
         wrong_sectors: 512-byte sectors with a wrong byte.
-        found: extents in order of offset; instead of those that are not kept, how many there are of
-            a kind.
+        found: in order of offset.
     """
 
     length: int
     wrong_sectors: int = 0
-    found: list[Extent | tuple[Kind, Total]] = field(default_factory=list)
+    found: list["Extent | Found"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Damage as the kernel found it: few of very many extents are kept, and cost as much each.
+
+    Attributes:
+        rows: int64[:, damage.COLUMNS], at least one.
+        layout: the content's that was compared.
+        at: offset in the file of what was compared.
+        position: the same in the content, over all files in order.
+        others: what ``find_damage`` was given.
+        seeds: of these, by their ranks.
+    """
+
+    rows: NDArray[np.int64]
+    layout: Layout
+    at: int
+    position: int
+    others: Others
+    seeds: Sequence[int]
+
+    def add_to(self, report: FileReport, room: int) -> None:
+        """Add what was found to a report: ``room`` extents, as which all others are counted."""
+        for row in self.rows[:room].tolist():
+            report.add(self._extent(row))
+        rest = self.rows[room:]
+        kinds, firsts = np.unique(rest[:, damage.KIND], return_index=True)
+        for number in kinds[np.argsort(firsts)].tolist():
+            of_kind = rest[rest[:, damage.KIND] == number]
+            sums = of_kind[:, [damage.WRONG_BYTES, damage.WRONG_BITS]].sum(axis=0)
+            report.count(_KINDS[number], Total(len(of_kind), *sums.tolist()))
+
+    def _extent(self, row: list[int]) -> Extent:
+        """Return the extent of a row."""
+        layout, at, position = self.layout, self.at, self.position
+        kind = _KINDS[row[damage.KIND]]
+        start = row[damage.START]
+        belongs_in = belongs_at = seed = None
+        if kind in (Kind.MISPLACED, Kind.OTHER_SEED):
+            shift = row[damage.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
+            belongs_in, belongs_at = belongs(layout, position + start, shift)
+            if belongs_at is not None:
+                belongs_at += at - position % layout.size  # of the content's file, to the view's
+        if kind is Kind.OTHER_SEED:
+            seed = self.seeds[self.others.ranks[row[damage.OTHER]]]
+        return Extent(
+            at + start,
+            at + row[damage.END],
+            kind,
+            row[damage.WRONG_BYTES],
+            row[damage.WRONG_BITS],
+            belongs_at,
+            belongs_in,
+            seed,
+        )
 
 
 class Comparison:
@@ -98,7 +153,6 @@ class Comparison:
         view: View,
         others: OtherSeeds,
         buffers: Buffers,
-        room: Callable[[], int],
     ) -> None:
         """Compare ``source`` with ``view``.
 
@@ -107,13 +161,11 @@ class Comparison:
             view: what it should hold.
             others: seeds whose content to recognize.
             buffers: memory to read into.
-            room: returns how many extents would be kept; all others are only counted.
         """
         self._source = source
         self._view = view
         self._others = others
         self._buffers = buffers
-        self._room = room
         self._stopped = False
 
     def stop(self) -> None:
@@ -165,14 +217,10 @@ class Comparison:
             count = min(data.size - done, layout.size - position % layout.size)
             number, sectors, others = self._find(data[done : done + count], position, layout)
             wrong_sectors += sectors
-            rows = self._buffers.extents[:number]
-            # The first may go on with the one before it.
-            told = max(1, self._room() - len(damaged.found))
-            damaged.found.extend(
-                self._extent(row, layout, at + done, position, others)
-                for row in rows[:told].tolist()
-            )
-            damaged.found.extend(totals(rows[told:]))
+            if number:
+                rows = self._buffers.extents[:number].copy()
+                seeds = self._others.seeds
+                damaged.found.append(Found(rows, layout, at + done, position, others, seeds))
             done += count
         return wrong_sectors
 
@@ -192,48 +240,6 @@ class Comparison:
             others = self._others.of(layout)
             found = damage.find_damage(data, offset, layout.row, others, extents)
         return *found, others
-
-    def _extent(
-        self, row: list[int], layout: Layout, at: int, position: int, others: Others
-    ) -> Extent:
-        """Return the extent of a row of ``find_damage``.
-
-        Args:
-            row: int64[damage.COLUMNS].
-            layout: the content's.
-            at: offset in the file of what was compared.
-            position: the same in the content, over all files in order.
-            others: what ``find_damage`` was given.
-        """
-        kind = _KINDS[row[damage.KIND]]
-        start = row[damage.START]
-        belongs_in = belongs_at = seed = None
-        if kind in (Kind.MISPLACED, Kind.OTHER_SEED):
-            shift = row[damage.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
-            belongs_in, belongs_at = belongs(layout, position + start, shift)
-            if belongs_at is not None:
-                belongs_at += at - position % layout.size  # of the content's file, to the view's
-        if kind is Kind.OTHER_SEED:
-            seed = self._others.seeds[others.ranks[row[damage.OTHER]]]
-        return Extent(
-            at + start,
-            at + row[damage.END],
-            kind,
-            row[damage.WRONG_BYTES],
-            row[damage.WRONG_BITS],
-            belongs_at,
-            belongs_in,
-            seed,
-        )
-
-
-def totals(rows: NDArray[np.int64]) -> Iterator[tuple[Kind, Total]]:
-    """Yield how much damage there is of each kind in rows of ``find_damage``, as they come."""
-    kinds, firsts = np.unique(rows[:, damage.KIND], return_index=True)
-    for number in kinds[np.argsort(firsts)].tolist():
-        of_kind = rows[rows[:, damage.KIND] == number]
-        sums = of_kind[:, [damage.WRONG_BYTES, damage.WRONG_BITS]].sum(axis=0)
-        yield _KINDS[number], Total(len(of_kind), *sums.tolist())
 
 
 def belongs(layout: Layout, position: int, shift: int) -> tuple[int | None, int | None]:

@@ -106,9 +106,7 @@ class Verifier:
             size = source.size
             report = FileReport(path, spec.name, file, view.size, size)
             log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, spec, source.around_cache)
-            comparison = Comparison(
-                source, view, self._others, self._buffers, lambda: room - len(report.extents)
-            )
+            comparison = Comparison(source, view, self._others, self._buffers)
             compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
             results: Iterator[Damage]
@@ -123,8 +121,8 @@ class Verifier:
                 for found in damage.found:
                     if isinstance(found, Extent):
                         report.add(found)
-                    else:
-                        report.count(*found)
+                    else:  # the first may go on with the one before it
+                        found.add_to(report, max(1, room - len(report.extents)))
                 if progress is not None:
                     progress(damage.length)
             report.changed = source.changed()

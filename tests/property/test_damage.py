@@ -1,5 +1,7 @@
 """What the kernels find in wrong bytes is what tests/findings.py finds."""
 
+import random
+
 import numpy as np
 import oracle
 from findings import Finding, findings, period_of, read
@@ -36,6 +38,32 @@ def found_by_kernels(
     return found, sectors
 
 
+def damaged(
+    way: str,
+    right: bytes,
+    offset: int,
+    there: int,
+    content: oracle.Content,
+    stranger: oracle.Content,
+    source: random.Random,
+) -> bytes:
+    """Bytes instead of those that are right, or wrong in another way already, at ``offset``."""
+    flips = [1 << source.randrange(8) if i % 7 == 0 else 0 for i in range(len(right))]
+    ways = {
+        "zeros": bytes(len(right)),
+        "ones": b"\xff" * len(right),
+        "text": (b"lorem ipsum " * 100)[: len(right)],
+        "random": source.randbytes(len(right)),
+        "elsewhere": read(content, there, len(right)),
+        "near": read(content, offset + 512, len(right)),
+        "seed": read(stranger, offset, len(right)),
+        "roll": right[1:] + right[:1],
+        "flip": bytes([right[0] ^ 16]) + right[1:],
+        "flips": bytes(byte ^ flip for byte, flip in zip(right, flips, strict=True)),
+    }
+    return ways[way]
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damage_of_all_kinds(data: st.DataObject) -> None:
@@ -51,25 +79,11 @@ def test_damage_of_all_kinds(data: st.DataObject) -> None:
     for _ in range(source.randrange(8)):
         start = source.randrange(len(copy))
         end = min(len(copy), start + source.choice([1, 8, 16, 17, 24, 511, 512, 1100]))
-        length = end - start
         there = source.randrange(period)
         stranger = oracle.parse(f"{stem}_s{source.choice([3, 99, 5])}")
         way = source.choice(WAYS)
-        copy[start:end] = {
-            "zeros": lambda length=length: bytes(length),
-            "ones": lambda length=length: b"\xff" * length,
-            "text": lambda length=length: (b"lorem ipsum " * 100)[:length],
-            "random": lambda length=length: source.randbytes(length),
-            "elsewhere": lambda there=there, length=length: read(content, there, length),
-            "near": lambda s=start, n=length: read(content, offset + s + 512, n),
-            "seed": lambda s=start, n=length, one=stranger: read(one, offset + s, n),
-            "roll": lambda s=start, e=end: copy[s + 1 : e] + copy[s : s + 1],
-            "flip": lambda s=start, e=end: bytes([copy[s] ^ 16]) + copy[s + 1 : e],
-            "flips": lambda s=start, e=end: bytes(
-                byte ^ (1 << source.randrange(8) if i % 7 == 0 else 0)
-                for i, byte in enumerate(copy[s:e])
-            ),
-        }[way]()
+        right = bytes(copy[start:end])
+        copy[start:end] = damaged(way, right, offset + start, there, content, stranger, source)
     found, sectors = found_by_kernels(bytes(copy), offset, name, others)
     assert found == findings(bytes(copy), offset, content, others)
     right = read(content, offset, len(copy))
