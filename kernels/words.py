@@ -1,7 +1,8 @@
 """The word function of content format v1, on scalars and on vectors of eight words.
 
 SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014) as a
-counter: word k of a content is ``mix(key + (k + 1) * GAMMA)``. Called by fill, compare and damage.
+counter: word k of a content is ``mix(key + (k + 1) * GAMMA)``. Called by fill, compare, damage and
+origins.
 
 The vector forms are written as LLVM vectors of eight 64-bit lanes. LLVM's own vectorizer stops at
 256 bits on most AVX-512 machines: 24 GB/s instead of 32 GB/s on one core (1 MiB buffer). The lanes
