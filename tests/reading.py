@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from ctypes.util import find_library
 from pathlib import Path
 
+import kernel_offer
 import numpy as np
 
 MIB = 1 << 20
 MAX_SIZE = 2**63 - 1  # bytes of a file
+Client = Callable[[Path, int, int], bytes]  # offset, length
+
 PIPE = 64 << 10  # bytes that a pipe takes
 LAST_MAPPED = 2**63 - 4096  # mmap(2) gives EOVERFLOW for the page that ends at 2^63
 
@@ -228,7 +231,7 @@ def libaio(path: Path, offset: int, length: int) -> bytes:
     return data
 
 
-CLIENTS: list[Callable[[Path, int, int], bytes]] = [
+CLIENTS: list[Client] = [
     pread,
     preadv,
     readv,
@@ -242,3 +245,10 @@ CLIENTS: list[Callable[[Path, int, int], bytes]] = [
     splice,
     libaio,
 ]
+
+
+def clients(io_mode: str) -> list[Client]:
+    """Those that can read files of any size on this kernel with ``--io io_mode``."""
+    if io_mode != "direct" or kernel_offer.direct_mmap():
+        return CLIENTS
+    return [client for client in CLIENTS if client not in (mapped_shared, memmap)]

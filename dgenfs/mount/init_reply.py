@@ -3,6 +3,7 @@
 import errno
 import mmap
 import struct
+from typing import NamedTuple
 
 from dgenfs.kernels.fuse import (
     AUTO_INVAL_DATA,
@@ -12,6 +13,7 @@ from dgenfs.kernels.fuse import (
     INIT_EXT,
     INIT_FLAGS,
     INIT_FLAGS_2,
+    INIT_MINOR,
     INIT_OUT,
     INIT_OUT_CONGESTION_THRESHOLD,
     INIT_OUT_FLAGS,
@@ -34,6 +36,18 @@ MAX_BACKGROUND = 64  # read-ahead and asynchronous direct requests under way
 CONGESTION_THRESHOLD = 48
 
 _REPLY_HEADER = struct.Struct(OUT_HEADER_FORMAT)
+
+
+class Offer(NamedTuple):
+    """What the kernel can do.
+
+    Attributes:
+        minor: version of the protocol.
+        direct_mmap: whether files in direct I/O can be mapped shared (Linux 6.6).
+    """
+
+    minor: int
+    direct_mmap: bool
 
 
 class ProtocolError(RuntimeError):
@@ -70,7 +84,7 @@ def amend_init(request: bytes, reply: bytes) -> bytes:
             f"libfuse answered FUSE_INIT with {errno.errorcode.get(-error, error)}, {len(reply)} B"
         )
     offered = _get(request, INIT_FLAGS)
-    offered_2 = _get(request, INIT_FLAGS_2) if offered & INIT_EXT else 0
+    offered_2 = _offered_2(request)
     flags = _get(reply, INIT_OUT_FLAGS) | offered & (
         INIT_EXT | EXPLICIT_INVAL_DATA | MAX_PAGES_FLAG
     )
@@ -88,6 +102,16 @@ def amend_init(request: bytes, reply: bytes) -> bytes:
     ):
         struct.pack_into(form, amended, place, value)
     return bytes(amended)
+
+
+def offer_of(request: bytes) -> Offer:
+    """Return what the kernel says in FUSE_INIT, one that ``amend_init`` took."""
+    return Offer(_get(request, INIT_MINOR), bool(_offered_2(request) & DIRECT_IO_ALLOW_MMAP_2))
+
+
+def _offered_2(request: bytes) -> int:
+    """Return the flags from bit 32 up."""
+    return _get(request, INIT_FLAGS_2) if _get(request, INIT_FLAGS) & INIT_EXT else 0
 
 
 def _get(message: bytes, place: int) -> int:

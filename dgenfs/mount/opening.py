@@ -6,9 +6,14 @@ are read faster by all, and those of 128 KiB as fast. From 256 KiB on all but ta
 KiB at a time, are up to twice as fast past the page cache.
 """
 
+import logging
+
 from dgenfs.content.layout import MAX_SIZE
-from dgenfs.kernels.opening import STORES_TAILS, Opening, new_opening
+from dgenfs.kernels.opening import CACHED, STORES_TAILS, Opening, new_opening
+from dgenfs.mount.init_reply import Offer
 from dgenfs.mount.io_mode import Io
+
+log = logging.getLogger(__name__)
 
 SMALL = 128 << 10  # bytes; of the largest file that is stored
 CLEARS_TAILS = 41  # minor version of the protocol: Linux 6.12
@@ -23,6 +28,23 @@ def opening_of(io: Io) -> Opening:
     return new_opening(SMALL, SMALL)
 
 
-def store_tails(opening: Opening, minor: int) -> None:
-    """Store files of any size where the kernel, of this minor version, does it right."""
-    opening.limits[STORES_TAILS] = minor >= CLEARS_TAILS
+def suit(opening: Opening, io: Io, offer: Offer) -> None:
+    """Open files so that all that clients do works on this kernel.
+
+    Files of any size are stored where it does that right. Large ones are read through the page
+    cache where they could not be mapped otherwise, unless past it was asked for.
+    """
+    opening.limits[STORES_TAILS] = offer.minor >= CLEARS_TAILS
+    if io is Io.AUTO and not offer.direct_mmap:
+        opening.limits[CACHED] = MAX_SIZE
+        log.warning(
+            "this kernel cannot map files in direct I/O (Linux 6.6 and later can): files above "
+            "%d KiB are read through the page cache, which fills memory and costs a quarter to "
+            "half of the speed; --io direct reads past it, without shared mmap",
+            SMALL >> 10,
+        )
+
+
+def keeps_pages(opening: Opening) -> bool:
+    """Return whether files of any size are read through the page cache."""
+    return int(opening.limits[CACHED]) == MAX_SIZE

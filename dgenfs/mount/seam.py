@@ -12,17 +12,15 @@ import logging
 import os
 import select
 import socket
-import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from dgenfs.kernels.fuse import INIT_MINOR
 from dgenfs.kernels.scratch import REQUEST_BYTES
 from dgenfs.kernels.serve import pump
-from dgenfs.mount.init_reply import MAX_REPLY, ProtocolError, amend_init
+from dgenfs.mount.init_reply import MAX_REPLY, Offer, ProtocolError, amend_init, offer_of
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +64,11 @@ class Seam:
         os.dup2(stand_in.fileno(), session, inheritable=False)
         stand_in.close()
 
-    def handshake(self) -> int:
+    def handshake(self) -> Offer:
         """Carry the first request, FUSE_INIT, and its reply, amended; the session must be served.
 
         Returns:
-            The minor version of the protocol that the kernel has.
+            What the kernel can do.
 
         Raises:
             ProtocolError: that was not what was exchanged.
@@ -85,8 +83,7 @@ class Seam:
             raise ProtocolError(f"libfuse answers nothing for {_ANSWER_SECONDS} s") from error
         self.control.settimeout(None)
         os.write(self.fuse, amend_init(request, reply))
-        minor: int = struct.unpack_from("<I", request, INIT_MINOR)[0]
-        return minor
+        return offer_of(request)
 
     def start_pump(self, on_failure: Callable[[str], None]) -> None:
         """Carry replies from now on.

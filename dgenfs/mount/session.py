@@ -26,7 +26,7 @@ from dgenfs.mount.inodes import Inodes
 from dgenfs.mount.io_mode import Io
 from dgenfs.mount.metrics import Stats
 from dgenfs.mount.mountpoint import Mounted, MountError, Mountpoint
-from dgenfs.mount.opening import opening_of, store_tails
+from dgenfs.mount.opening import keeps_pages, opening_of, suit
 from dgenfs.mount.operations import Operations
 from dgenfs.mount.python_plane import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
@@ -186,10 +186,10 @@ class _Session:
         async with trio.open_nursery() as nursery:
             # One task only, which must not wait again for the descriptor that is taken away.
             nursery.start_soon(pyfuse3.main, 1, 99 if compiled else 1)
-            minor = await trio.to_thread.run_sync(self._seam.handshake)
-            store_tails(self._opening, minor)
+            offer = await trio.to_thread.run_sync(self._seam.handshake)
+            suit(self._opening, self._config.io, offer)
             self._greeted.set()
-            if self._config.io is Io.CACHED and self._mounted is not None:
+            if keeps_pages(self._opening) and self._mounted is not None:
                 # Not earlier: the reply to INIT sets it.
                 _raise_read_ahead(self._mounted.device)
             if compiled:

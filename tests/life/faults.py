@@ -19,7 +19,7 @@ import trio
 
 from dgenfs.cli.main import main
 from dgenfs.kernels.counters import BUSY_WITH
-from dgenfs.kernels.fuse import Opcode
+from dgenfs.kernels.fuse import DIRECT_IO_ALLOW_MMAP_2, INIT_FLAGS_2, Opcode
 from dgenfs.machine import topology
 from dgenfs.machine.topology import Node, Topology
 from dgenfs.mount import forgetting, mountpoint, operations, seam, workers
@@ -208,6 +208,18 @@ def threads(most: str) -> None:
     threading.Thread.start = failing_start  # type: ignore[method-assign]
 
 
+def no_direct_mmap() -> None:
+    """The kernel offers no shared mappings of files in direct I/O, as before Linux 6.6."""
+    amend, offer = seam.amend_init, seam.offer_of  # type: ignore[attr-defined]
+
+    def masked(request: bytes) -> bytes:
+        upper = struct.unpack_from("<I", request, INIT_FLAGS_2)[0] & ~DIRECT_IO_ALLOW_MMAP_2
+        return request[:INIT_FLAGS_2] + struct.pack("<I", upper) + request[INIT_FLAGS_2 + 4 :]
+
+    seam.amend_init = lambda request, reply: amend(masked(request), reply)  # type: ignore[attr-defined]
+    seam.offer_of = lambda request: offer(masked(request))  # type: ignore[attr-defined]
+
+
 def slow_start() -> None:
     """A second passes before it mounts."""
     detect = topology.detect
@@ -236,6 +248,7 @@ FAULTS: dict[str, Callable[..., None]] = {
     "pump": pump,
     "swapped": swapped,
     "nodes": nodes,
+    "no_direct_mmap": no_direct_mmap,
     "slow_start": slow_start,
     "threads": threads,
 }

@@ -3,20 +3,26 @@
 import errno
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgenfs.kernels.fuse import Opcode
+from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, Opcode
+from dgenfs.kernels.opening import STORES_TAILS, open_flags
 from dgenfs.mount.init_reply import (
     CONGESTION_THRESHOLD,
     MAX_BACKGROUND,
     MAX_PAGES,
     MAX_WRITE,
+    Offer,
     ProtocolError,
     amend_init,
     error_reply,
+    offer_of,
 )
+from dgenfs.mount.io_mode import Io
+from dgenfs.mount.opening import SMALL, keeps_pages, opening_of, suit
 
 # Linux include/uapi/linux/fuse.h
 AUTO_INVAL_DATA = 1 << 12
@@ -26,6 +32,7 @@ INIT_EXT = 1 << 30
 DIRECT_IO_ALLOW_MMAP = 1 << 36
 OVER_IO_URING = 1 << 41
 ADDED = MAX_PAGES_FLAG | EXPLICIT_INVAL_DATA | INIT_EXT | DIRECT_IO_ALLOW_MMAP
+OFFERED = INIT_EXT | DIRECT_IO_ALLOW_MMAP  # without INIT_EXT the upper half is not the kernel's
 ALL = (1 << 64) - 1
 UNIQUE = 0x8000_0000_1234_5678
 
@@ -81,6 +88,34 @@ def test_a_new_kernel() -> None:
 def test_an_old_kernel_gets_no_more_than_it_knows() -> None:
     offered = AUTO_INVAL_DATA
     assert flags_of(amend_init(request(offered), reply(offered))) == AUTO_INVAL_DATA
+
+
+@pytest.mark.parametrize("io_mode", Io)
+@pytest.mark.parametrize("offered", [0, INIT_EXT, DIRECT_IO_ALLOW_MMAP, OFFERED], ids=hex)
+def test_files_are_opened_as_the_kernel_can(
+    offered: int, io_mode: Io, caplog: pytest.LogCaptureFixture
+) -> None:
+    opening = opening_of(io_mode)
+    suit(opening, io_mode, offer_of(request(offered)))
+    past = {SMALL: io_mode is Io.DIRECT, SMALL + 1: io_mode is not Io.CACHED}
+    if io_mode is Io.AUTO and offered != OFFERED:
+        past[SMALL + 1] = False
+        assert "through the page cache" in caplog.text
+    else:
+        assert caplog.records == []
+    for size in (SMALL, SMALL + 1):
+        flags = int(open_flags(np.uint64(size), opening.limits))
+        assert bool(flags & FOPEN_DIRECT_IO) == past[size]
+    assert keeps_pages(opening) == (not past[SMALL + 1])
+
+
+@pytest.mark.parametrize(("minor", "stores"), [(38, 0), (40, 0), (41, 1), (45, 1)])
+def test_ends_within_a_page_are_stored_where_the_kernel_clears_the_rest(
+    minor: int, stores: int
+) -> None:
+    opening = opening_of(Io.AUTO)
+    suit(opening, Io.AUTO, Offer(minor, direct_mmap=True))
+    assert opening.limits[STORES_TAILS] == stores
 
 
 @given(offered=flag_sets, answered=flag_sets, length=st.sampled_from([60, 64, 80, 104, 200]))

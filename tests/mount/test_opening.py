@@ -4,6 +4,7 @@ import ctypes
 import json
 import mmap
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,28 +13,49 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import kernel_offer
 import oracle
 import pytest
 from control_files import read_once, write
-from mounting import RETUNED, Mount, mounted
+from life.faults import with_fault
+from mounting import DGENFS, PLANES, RETUNED, THROUGH_THE_PAGE_CACHE, Mount, mounted
 from privileges import as_root
 from processes import eventually
-from reading import CLIENTS, opened
+from reading import clients, mapped_privately, memmap, opened
 
+from dgenfs.mount.mountpoint import mounted_at
 from dgenfs.mount.opening import SMALL
+from dgenfs.mount.session import READ_AHEAD_KIB
 
 PAGE = mmap.PAGESIZE
 SIZES = [0, 1, PAGE - 1, PAGE, PAGE + 1, 70_001]
 SIZES += [limit + i for limit in (SMALL, 1 << 20) for i in (-1, 0, 1)]
-MODES = ["auto", "direct", "cached"]
+WITHOUT = "auto, without shared mappings in direct I/O"
+MODES = ["auto", "direct", "cached", WITHOUT]
 
 
 @pytest.fixture(scope="module", params=MODES)
 def mount(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mount]:
-    with mounted(tmp_path_factory.mktemp("opening"), "--io", request.param, limit=200) as mount:
+    io_mode, _, without = request.param.partition(",")
+    command = with_fault("no_direct_mmap") if without else (DGENFS,)
+    log = [THROUGH_THE_PAGE_CACHE] if without else []
+    with mounted(
+        tmp_path_factory.mktemp("opening"),
+        *("--io", io_mode),
+        command=command,
+        expected_log=log,
+        limit=200,
+    ) as mount:
         yield mount
+
+
+@pytest.fixture
+def io_mode(request: pytest.FixtureRequest) -> str:
+    """Of ``mount``, as this kernel opens large files with it."""
+    mode: str = request.node.callspec.params["mount"]
+    return WITHOUT if mode == "auto" and not kernel_offer.direct_mmap() else mode
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +111,12 @@ def resident(fd: int, size: int) -> int:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_bytes_on_both_sides_of_each_limit(mount: Mount, size: int) -> None:
+def test_bytes_on_both_sides_of_each_limit(mount: Mount, io_mode: str, size: int) -> None:
     for name, file in ((f"{size}B_d2_c1.5", 0), (f"3x{size}B_d2_c2_s7", 2)):
         content = wanted(name, file)
         path = mount.path / name / f"{file:06}.bin" if "x" in name else mount.path / name
         assert path.stat().st_size == size
-        for read in CLIENTS:
+        for read in clients(io_mode):
             for offset, length in ((0, size + 100), (size // 2, 5000), (max(0, size - 9), 9)):
                 assert read(path, offset, length) == content[offset : offset + length], read
         done = subprocess.run(["cat", path], capture_output=True, check=True, timeout=20)
@@ -111,24 +133,55 @@ def test_what_is_asked_for(auto: Mount) -> None:
     # Its attributes went with what was kept of it, and come back with one request.
     assert asked(auto, tree / "000001.bin") == {"LOOKUP": 0, "GETATTR": 1, "READ": 0}
     assert asked(auto, auto.path / f"{SMALL}B") == {"LOOKUP": 1, "GETATTR": 0, "READ": 0}
-    large = {"LOOKUP": 1, "GETATTR": 0, "READ": 1}
-    assert asked(auto, auto.path / f"{SMALL + 1}B") == large
+    large = asked(auto, auto.path / f"{SMALL + 1}B")
+    assert (large["LOOKUP"], large["GETATTR"]) == (1, 0)
+    # One where it is direct; else the kernel reads ahead as it likes.
+    assert large["READ"] == 1 if kernel_offer.direct_mmap() else large["READ"] >= 1
     stored = auto.stats()["stored_bytes"]
     with opened(tree / "000003.bin"):
         assert auto.stats()["stored_bytes"] - stored == 64 << 10
 
 
-def test_nothing_is_kept_of_a_closed_file(mount: Mount, request: pytest.FixtureRequest) -> None:
-    mode = request.node.callspec.params["mount"]
+def test_nothing_is_kept_of_a_closed_file(mount: Mount, io_mode: str) -> None:
     for size in (1, 5000, 100_000, SMALL - 1, SMALL, SMALL + 1, 1 << 20):
         path = mount.path / f"{size}B_s5"
+        in_page_cache = io_mode == "cached" or (io_mode == WITHOUT and size > SMALL)
         with opened(path) as fd:
             os.pread(fd, size, 0)
-            kept = mode == "cached" or (mode == "auto" and size <= SMALL)
+            kept = in_page_cache or (io_mode != "direct" and size <= SMALL)
             assert resident(fd, size) == (-(-size // PAGE) if kept else 0), size
         mount.settled()
         with opened(path, os.O_DIRECT) as fd:
-            assert (resident(fd, size) > 0) == (mode == "cached"), size
+            assert (resident(fd, size) > 0) == in_page_cache, size
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_shared_mappings_on_a_kernel_without_them_in_direct_io(tmp_path: Path, plane: str) -> None:
+    """Files are read through the page cache, unless past it was asked for."""
+    name = "300K_d2_c1.5_s8"
+    without = with_fault("no_direct_mmap")
+    options = ("--data-plane", plane)
+    with mounted(
+        tmp_path / "auto", *options, command=without, expected_log=[THROUGH_THE_PAGE_CACHE]
+    ) as mount:
+        for size in (SMALL, SMALL + 1, 300 << 10):
+            assert memmap(mount.path / name, 0, size) == wanted(name)[:size]
+        assert len(re.findall(THROUGH_THE_PAGE_CACHE, mount.log)) == 1
+        assert read_ahead(mount) == READ_AHEAD_KIB
+    with mounted(tmp_path / "direct", *options, "--io=direct", command=without) as mount:
+        with pytest.raises(OSError, match=r"No such device"):
+            memmap(mount.path / name, 0, 1)
+        assert mapped_privately(mount.path / name, 0, 300 << 10) == wanted(name)
+        with opened(mount.path / name) as fd:
+            os.pread(fd, 300 << 10, 0)
+            assert resident(fd, 300 << 10) == 0
+        assert read_ahead(mount) != READ_AHEAD_KIB
+
+
+def read_ahead(mount: Mount) -> int:
+    found = mounted_at(mount.path)
+    assert found is not None
+    return int(Path(f"/sys/class/bdi/{found.device}/read_ahead_kb").read_text())
 
 
 def test_a_file_that_others_have_open_is_not_dropped(auto: Mount) -> None:
