@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from dgenfs.machine import topology
+from dgenfs.machine.system_calls import name_thread
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class PinnedWorker:
     def _serve(self) -> None:
         if not self._serving.acquire(blocking=False):
             return  # two callers started a thread at once
+        name_thread(threading.current_thread().name)
         self._pin()
         while True:
             try:
@@ -95,7 +97,7 @@ def plan() -> Plan:
     """
     global _plan
     # One system call, 1 µs. No lock: a signal's handler may call this in the midst of this.
-    affinity = os.sched_getaffinity(os.getpid())
+    affinity = topology.usable_cpus()
     current = _plan
     if current is None or current.affinity != affinity:
         current = _plan = _new_plan(affinity)

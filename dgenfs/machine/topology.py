@@ -13,8 +13,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 log = logging.getLogger(__name__)
 
 _NODE = re.compile(r"node([0-9]+)")
@@ -68,7 +66,7 @@ def detect(sysfs: Path = Path("/sys"), affinity: Collection[int] | None = None) 
         The nodes; CPUs that no node lists are in the first. One made-up node 0 with all CPUs where
         sysfs has no nodes, as in some containers.
     """
-    usable = set(psutil.Process().cpu_affinity() or () if affinity is None else affinity)
+    usable = usable_cpus() if affinity is None else set(affinity)
     nodes_of_sysfs = sorted(_nodes(sysfs / "devices/system/node"), key=lambda node: node.index)
     nodes: list[Node] = []
     memory_nodes: list[Node] = []
@@ -81,6 +79,11 @@ def detect(sysfs: Path = Path("/sys"), affinity: Collection[int] | None = None) 
         memory_nodes = [node for node in memory_nodes if node is not first]
         nodes[:1] = [Node(first.index, tuple(sorted((*first.cpus, *usable))), first.memory_bytes)]
     return Topology(tuple(nodes), tuple(node for node in memory_nodes if node.memory_bytes))
+
+
+def usable_cpus() -> set[int]:
+    """Return the CPUs that the process's main thread may run on now."""
+    return os.sched_getaffinity(os.getpid())
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
@@ -108,13 +111,17 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     return tuple(sorted(cpus))
 
 
-def pin_thread(cpus: Collection[int]) -> None:
-    """Let the calling thread, not the whole process, run on ``cpus`` only (sched_setaffinity(2)).
+def pin_thread(cpus: Collection[int], native_id: int = 0) -> None:
+    """Let one thread, not the whole process, run on ``cpus`` only (sched_setaffinity(2)).
+
+    Args:
+        cpus: which.
+        native_id: the kernel's id of the thread, 0 for the calling one.
 
     Raises:
-        OSError: none of them is online and allowed.
+        OSError: none of them is online and allowed, or there is no such thread.
     """
-    os.sched_setaffinity(0, cpus)
+    os.sched_setaffinity(native_id, cpus)
 
 
 def _nodes(folder: Path) -> list[Node]:

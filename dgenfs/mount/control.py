@@ -90,7 +90,7 @@ class TopologyFile:
                     {
                         "thread": worker.name,
                         "tid": worker.native_id,
-                        "cpus": of.node.cpus,
+                        "cpus": worker.cpus,
                         "cpu_seconds": seconds.get(worker.native_id),
                         "requests": int(worker.counters[: counters.OPCODES].sum()),
                         "bytes": int(worker.counters[counters.BYTES]),
@@ -110,6 +110,7 @@ class TopologyFile:
                 "memory_nodes": [
                     {"node": node.index, "memory_bytes": node.memory_bytes}
                     for node in workers.topology.memory_nodes
+                    if node.index not in {of.node.index for of in workers.nodes}
                 ],
             }
         )

@@ -20,6 +20,7 @@ import numpy as np
 
 from dgenfs.kernels.scratch import REQUEST_BYTES
 from dgenfs.kernels.serve import pump
+from dgenfs.machine.system_calls import name_thread
 from dgenfs.mount.init_reply import MAX_REPLY, Offer, ProtocolError, amend_init, offer_of
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class Seam:
         self._pump.start()
 
     def _carry(self, on_failure: Callable[[str], None]) -> None:
+        name_thread(threading.current_thread().name)
         message = np.empty(MAX_REPLY, np.uint8)
         try:
             error = pump(self.control.fileno(), self.fuse, message)

@@ -18,7 +18,7 @@ from dgenfs.kernels.counters import COUNTERS
 from dgenfs.kernels.jit import warm_up
 from dgenfs.kernels.opening import Opening
 from dgenfs.machine import topology
-from dgenfs.mount import libfuse_errors
+from dgenfs.mount import libfuse_errors, pins
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.attributes import Attributes
 from dgenfs.mount.control import ReportFile, TopologyFile, as_json
@@ -166,6 +166,7 @@ class _Session:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_on_signals, early)
+                nursery.start_soon(self._renew_pins)
                 await self._serve_requests(ready)
                 nursery.cancel_scope.cancel()
             if self._failure is not None:
@@ -213,6 +214,11 @@ class _Session:
             self._seam.undo()
             ready()
             await pyfuse3.main()
+
+    async def _renew_pins(self) -> None:
+        while True:
+            await trio.sleep(pins.SECONDS)
+            pins.renew(self._workers)
 
     async def _end_on_signals(self, early: list[int]) -> None:
         with trio.open_signal_receiver(*_ENDING) as signals:

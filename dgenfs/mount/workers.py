@@ -23,6 +23,7 @@ from dgenfs.kernels.scratch import Scratch, new_scratch
 from dgenfs.kernels.serve import serve
 from dgenfs.machine import topology
 from dgenfs.machine.caches import last_level_share
+from dgenfs.machine.system_calls import name_thread
 from dgenfs.mount.init_reply import error_reply
 from dgenfs.mount.options import MAX_WORKERS
 from dgenfs.mount.rows import Rows
@@ -47,7 +48,7 @@ class Worker:
     """One thread.
 
     Attributes:
-        name: of the thread.
+        name: of the thread, as the kernel knows it too: at most 15 bytes.
         counters: uint64[COUNTERS], see kernels.counters.
         ended: set when the thread has left the request loop for good.
         joinable: set when nobody will signal the thread any more; it exits only then.
@@ -68,6 +69,14 @@ class Worker:
     def native_id(self) -> int | None:
         """The kernel's id of the thread, None before it is started."""
         return self.thread.native_id if self.thread else None
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """What the kernel lets the thread run on, none if it has ended (sched_getaffinity(2))."""
+        try:
+            return tuple(sorted(os.sched_getaffinity(self.native_id or -1)))
+        except OSError:
+            return ()
 
 
 @dataclass(slots=True)
@@ -91,7 +100,9 @@ class Workers:
     Without a connection there are caches only, for the data plane in Python.
 
     Attributes:
-        nodes: one for each NUMA node with CPUs.
+        nodes: one for each NUMA node that has CPUs, or had; replaced whole.
+        topology: the machine as it was seen last.
+        changing: held while nodes or threads change.
         workers_per_node: threads on each node.
     """
 
@@ -130,7 +141,7 @@ class Workers:
         ]
         # Of ended threads all in one, then of the others. Replaced whole, so readers need no lock.
         self._counters: tuple[NDArray[np.uint64], ...] = (np.zeros(counts.COUNTERS, np.uint64),)
-        self._changing = threading.Lock()
+        self.changing = threading.Lock()
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
         self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
@@ -175,7 +186,7 @@ class Workers:
 
     def stop(self) -> None:
         """End the threads; requests that nobody has read yet stay with the kernel."""
-        with self._changing:
+        with self.changing:
             self._end_threads()
 
     def _end_threads(self) -> None:
@@ -210,7 +221,7 @@ class Workers:
         if cache_bytes is not None:
             check_cache(cache_bytes, len(self.nodes))
             caches = [new_cache(cache_bytes) for _ in self.nodes]
-        with self._changing:
+        with self.changing:
             self._end_threads()
             threads, used = self.workers_per_node, [node.cache for node in self.nodes]
             if caches is not None:
@@ -242,20 +253,27 @@ class Workers:
                 self._on_failure(f"no thread can be started: {error.strerror}")
 
     def _start(self) -> None:
+        for node in self.nodes:
+            self.start_node(node)
+
+    def start_node(self, node: NodeWorkers) -> None:
+        """Start the threads of a node, if there is a connection; ``changing`` must be held.
+
+        Raises:
+            OSError: EAGAIN, not all of them could be started.
+        """
         if self._fuse < 0:
             return
-        pin = len(self.nodes) > 1
-        for node in self.nodes:
-            for i in range(self.workers_per_node):
-                try:
-                    self._start_one(node, f"dgenfs-node{node.node.index}-{i}", pin=pin)
-                except (RuntimeError, OSError) as error:  # RuntimeError: threading's for EAGAIN
-                    reason = f"only {i} of {self.workers_per_node} threads started: {error}"
-                    raise OSError(errno.EAGAIN, reason) from error
+        for i in range(self.workers_per_node):
+            try:
+                self._start_one(node, f"dgenfs-{node.node.index}-{i}")
+            except (RuntimeError, OSError) as error:  # RuntimeError: threading's for EAGAIN
+                reason = f"only {i} of {self.workers_per_node} threads started: {error}"
+                raise OSError(errno.EAGAIN, reason) from error
 
-    def _start_one(self, node: NodeWorkers, name: str, *, pin: bool) -> None:
+    def _start_one(self, node: NodeWorkers, name: str) -> None:
         worker = Worker(name)
-        cpus = node.node.cpus if pin else ()
+        cpus = node.node.cpus if len(self.nodes) > 1 else ()
         worker.thread = threading.Thread(
             target=self._run, args=(worker, node.cache, cpus, new_scratch()), name=name, daemon=True
         )
@@ -277,6 +295,7 @@ class Workers:
             worker.joinable.wait()
 
     def _work(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
+        name_thread(worker.name)
         try:
             if cpus:
                 topology.pin_thread(cpus)

@@ -5,6 +5,7 @@ python -m life.faults FAULT -- mount ...
 
 import errno
 import os
+import re
 import struct
 import sys
 import threading
@@ -189,19 +190,26 @@ def pump() -> None:
 
 
 def nodes() -> None:
-    """Two NUMA nodes, of the first and of the last CPU."""
-    cpus = sorted(os.sched_getaffinity(0))
-    made_up = (Node(0, (cpus[0],), 1 << 30), Node(1, (cpus[-1],), 1 << 30))
-    topology.detect = lambda *_: Topology(made_up)
+    """Two NUMA nodes, of the first and of the last CPU, while they are there."""
+    cpus = topology.usable_cpus()
+    made_up = (Node(0, (min(cpus),), 1 << 30), Node(1, (max(cpus),), 1 << 30))
+
+    def detect(*_: object) -> Topology:
+        return Topology(tuple(n for n in made_up if topology.usable_cpus().issuperset(n.cpus)))
+
+    topology.detect = detect  # type: ignore[assignment]
 
 
 def threads(most: str) -> None:
     """No more than so many workers can be started, as where the user may have no more threads."""
     start = threading.Thread.start
 
+    def is_worker(thread: threading.Thread) -> bool:
+        return re.fullmatch("dgenfs-[0-9]+-[0-9]+", thread.name) is not None
+
     def failing_start(self: threading.Thread) -> None:
-        workers = [thread for thread in threading.enumerate() if "-node" in thread.name]
-        if "-node" in self.name and len(workers) >= int(most):
+        workers = [thread for thread in threading.enumerate() if is_worker(thread)]
+        if is_worker(self) and len(workers) >= int(most):
             raise RuntimeError("can't start new thread")
         start(self)
 

@@ -13,6 +13,8 @@ from clients import NAME, advance, clients_of, reference, right
 from mounting import DGENFS, END_SECONDS, PLANES, RETUNED, Mount, ended, is_mounted, mounted
 from processes import eventually, run
 
+from dgenfs.machine.topology import detect
+from dgenfs.mount.pins import SECONDS
 from life.faults import BAD_OFFSET, EXCEPTIONS, with_fault
 
 MIB = 1 << 20
@@ -84,7 +86,7 @@ def test_an_exception_in_forget_ends_nothing(tmp_path: Path, plane: str) -> None
 
 @pytest.mark.parametrize("how", ["raises", "returns"])
 def test_a_worker_that_fails_is_replaced(tmp_path: Path, how: str) -> None:
-    expected = ["ERROR .* dgenfs-node0-.: ended .*, replaced"]
+    expected = ["ERROR .* dgenfs-0-.: ended .*, replaced"]
     if how == "raises":
         expected += ["ERROR .* failed", "Traceback", "built-in fault"]
     with mounted(
@@ -102,8 +104,7 @@ def test_a_worker_that_fails_is_replaced(tmp_path: Path, how: str) -> None:
             assert read_at(mount.path / NAME, BAD_OFFSET, 1000) == wanted
         right(mount.path / NAME)
         assert mount.log.count("replaced") == 2
-        workers = [name for name in mount.thread_names() if "node0" in name]
-        assert len(workers) in (0, 2)  # 3.14 names
+        assert len([name for name in mount.thread_names() if "dgenfs-0-" in name]) == 2
 
 
 def test_stopped_and_continued(lasting: Mount, tmp_path: Path) -> None:
@@ -226,6 +227,44 @@ def test_two_nodes(tmp_path: Path) -> None:
         clients.end()
         mount.process.terminate()
         ended(mount)
+
+
+def test_workers_are_pinned_again(tmp_path: Path) -> None:
+    """Whatever took their pins away: the last CPU of their node that was offline, a cpuset."""
+    cpus = sorted(os.sched_getaffinity(0))
+
+    def workers() -> list[tuple[int, list[int], set[int]]]:
+        """Node, CPUs as .topology says, and as the kernel does."""
+        return [
+            (node["node"], worker["cpus"], os.sched_getaffinity(worker["tid"]))
+            for node in mount.topology()["nodes"]
+            for worker in node["workers"]
+        ]
+
+    pinned = [(0, [cpus[0]], {cpus[0]})] * 2 + [(1, [cpus[-1]], {cpus[-1]})] * 2
+    options = ("--workers-per-node=2",)
+    with mounted(tmp_path, NAME, *options, command=with_fault("nodes")) as mount:
+        eventually(lambda: workers() == pinned)
+        for node in mount.topology()["nodes"]:
+            for worker in node["workers"]:
+                os.sched_setaffinity(worker["tid"], cpus)
+        eventually(lambda: workers() == pinned)
+        right(mount.path / NAME)
+
+
+def test_what_is_not_pinned_is_left_alone(tmp_path: Path) -> None:
+    """With one node a user may move threads; .topology says where they run."""
+    cpus = detect().nodes[0].cpus
+    command = ("taskset", "-c", ",".join(map(str, cpus)), DGENFS)
+    with mounted(tmp_path, NAME, "--workers-per-node=1", command=command) as mount:
+        (node,) = mount.topology()["nodes"]
+        (worker,) = node["workers"]
+        assert worker["cpus"] == node["cpus"] == list(cpus)
+        os.sched_setaffinity(worker["tid"], cpus[:1])
+        time.sleep(SECONDS + 1)
+        (node,) = mount.topology()["nodes"]
+        assert node["workers"][0]["cpus"] == [cpus[0]]
+        assert os.sched_getaffinity(worker["tid"]) == {cpus[0]}
 
 
 def test_names_are_forgotten_without_the_rights_of_root(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Worker threads on sockets that stand in for the kernel and for the control plane."""
 
 import errno
+import os
 import signal
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from dgenfs.kernels.fuse import ENTRY_WORDS, Opcode
 from dgenfs.kernels.ids import CONTROL
 from dgenfs.kernels.opening import new_opening
 from dgenfs.machine.topology import Node, Topology
+from dgenfs.mount.options import MAX_WORKERS
+from dgenfs.mount.pins import adopt, renew
 from dgenfs.mount.rows import Rows
 from dgenfs.mount.workers import KICK, MEMORY, Workers, check_cache
 
@@ -40,11 +44,13 @@ def sockets() -> Iterator[list[socket.socket]]:
         end.close()
 
 
-def started(sockets: list[socket.socket], threads: int) -> Workers:
+MACHINE = Topology((Node(0, (0,), 0),))
+
+
+def started(sockets: list[socket.socket], threads: int, machine: Topology = MACHINE) -> Workers:
     _, device, control, _ = sockets
     for end in (device, control):
         end.setblocking(True)
-    machine = Topology((Node(0, (0,), 0),))
     workers = Workers(Rows(), new_opening(0, 0), machine, threads, 0)
     entry = np.zeros(ENTRY_WORDS, np.uint64)
     workers.connect(device.fileno(), control.fileno(), entry, lambda: None, print)
@@ -125,12 +131,53 @@ def test_counters_do_not_wait_for_a_retune(sockets: list[socket.socket]) -> None
     try:
         kernel.send(request(Opcode.FLUSH, UNIQUE))
         assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, 0, UNIQUE)
-        with workers._changing:
+        with workers.changing:
             # What a worker counts, it counts after its reply.
             eventually(lambda: int(workers.counters()[REQUESTS + Opcode.FLUSH]) == 1)
     finally:
         workers.stop()
     assert int(workers.counters()[REQUESTS + Opcode.FLUSH]) == 1
+
+
+def test_nodes_that_come_and_go(sockets: list[socket.socket]) -> None:
+    """A new one gets a cache and threads; one without CPUs keeps its own; counters go on."""
+    kernel, *_ = sockets
+    first, last = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+    one, two = Node(0, (first,), 1), Node(3, (last,), 2)
+    workers = started(sockets, 2)
+    try:
+        for turn in range(3):
+            with workers.changing:
+                adopt(workers, Topology((one, two)))
+            with workers.changing:
+                adopt(workers, Topology((one,), (Node(3, (), 2),)))
+            assert [of.node for of in workers.nodes] == [one, Node(3, (), 2)]
+            assert [len(of.workers) for of in workers.nodes] == [2, 2]
+            kernel.send(request(Opcode.FLUSH, UNIQUE))
+            assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, 0, UNIQUE)
+            eventually(lambda turn=turn: int(workers.counters()[REQUESTS + Opcode.FLUSH]) > turn)  # type: ignore[misc]
+    finally:
+        workers.stop()
+
+
+def test_pins_are_not_renewed_while_workers_change(sockets: list[socket.socket]) -> None:
+    workers = started(sockets, 1)
+    try:
+        with workers.changing:
+            renew(workers)  # it does not wait either
+        assert workers.topology == MACHINE
+    finally:
+        workers.stop()
+
+
+def test_names_of_threads_are_what_the_kernel_takes(sockets: list[socket.socket]) -> None:
+    workers = started(sockets, MAX_WORKERS, Topology((Node(1023, (0,), 0),)))
+    try:
+        for worker in workers.nodes[0].workers:
+            comm = Path(f"/proc/self/task/{worker.native_id}/comm")
+            eventually(lambda name=worker.name, comm=comm: comm.read_text() == f"{name}\n")  # type: ignore[misc]
+    finally:
+        workers.stop()
 
 
 def test_a_cache_must_fit_into_the_machine() -> None:

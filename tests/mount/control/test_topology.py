@@ -64,9 +64,11 @@ def test_topology(mount: Mount) -> None:
         assert node["memory_bytes"] > 0
         assert len(node["workers"]) == (found["workers_per_node"] if compiled else 0)
         for worker in node["workers"]:
-            assert worker["thread"].startswith(f"dgenfs-node{node['node']}-")
+            assert worker["thread"].startswith(f"dgenfs-{node['node']}-")
             assert worker["tid"] in tasks
-            assert set(worker["cpus"]) <= set(node["cpus"])
+            assert set(worker["cpus"]) == os.sched_getaffinity(worker["tid"])
+            comm = Path(f"/proc/{mount.pid}/task/{worker['tid']}/comm").read_text()
+            assert comm.strip() == worker["thread"]
         cache = node["cache"]
         assert cache["capacity_bytes"] == 8 << 20
         assert cache["evictions"] == 0
