@@ -20,7 +20,7 @@ from typing import Any
 
 import kernel_offer
 import psutil
-from processes import daemons_of, eventually, session_of
+from processes import PATIENCE, daemons_of, eventually, session_of
 
 from dgenfs.mount.mountpoint import FSTYPE, mounted_at
 
@@ -209,7 +209,7 @@ def answers(path: Path) -> bool:
 def ended(mount: Mount, seconds: float = END_SECONDS) -> None:
     """The daemon ends within ``seconds`` from now, and leaves no process and no mount."""
     try:
-        mount.process.wait(seconds)
+        mount.process.wait(seconds * PATIENCE)
     except subprocess.TimeoutExpired:
         threads = mount.thread_names()
         raise AssertionError(f"still there after {seconds} s: {threads}: {mount.log}") from None
@@ -247,7 +247,7 @@ def ended_afterwards(
 def watched(pid: int, path: Path, limit: float) -> Iterator[None]:
     """Kill ``pid`` and detach what is mounted at ``path`` after ``limit`` seconds, or our death."""
     watcher = subprocess.Popen(
-        ["bash", "-c", _WATCH, "watch", str(pid), str(limit), str(path)],
+        ["bash", "-c", _WATCH, "watch", str(pid), str(limit * PATIENCE), str(path)],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -283,7 +283,7 @@ def _clean_up(process: "subprocess.Popen[bytes]", path: Path) -> None:
         # umount(8) itself hangs where the daemon does not answer.
         with suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired):
             end()
-            process.wait(EXIT_SECONDS)
+            process.wait(EXIT_SECONDS * PATIENCE)
             break
     _detach(path)
 
@@ -295,7 +295,10 @@ def _umount(*arguments: str | Path) -> None:
         if mounted_at(path) is None:
             return
         done = subprocess.run(
-            ["umount", *arguments], capture_output=True, check=not again, timeout=EXIT_SECONDS
+            ["umount", *arguments],
+            capture_output=True,
+            check=not again,
+            timeout=EXIT_SECONDS * PATIENCE,
         )
         if done.returncode == 0:
             return

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+PATIENCE = float(os.environ.get("PATIENCE", "1"))  # times as slow as usual, as an emulated machine
+
 
 @dataclass(frozen=True)
 class Done:
@@ -27,6 +29,7 @@ def run(
     environment: Mapping[str, str] | None = None,
 ) -> Done:
     """Run a client to its end; it failed if that takes longer than ``seconds``."""
+    seconds *= PATIENCE
     process = subprocess.Popen(
         list(map(str, command)),
         stdin=subprocess.DEVNULL,
@@ -46,7 +49,7 @@ def run(
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.01)
