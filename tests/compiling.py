@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dgenfs
+from dgenfs.kernels import code_cache
+
+# For a process with another HOME: where our code is, as to compile it takes long.
+COMPILED_CODE = {"XDG_CACHE_HOME": str(code_cache.folder().parent)}
 
 KERNELS = Path(dgenfs.__file__).parent / "kernels"
 

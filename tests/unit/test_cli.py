@@ -10,6 +10,7 @@ from typing import Any
 
 import oracle
 import pytest
+from compiling import COMPILED_CODE
 from privileges import small_disk
 
 DGENFS = [str(Path(sys.executable).with_name("dgenfs"))]
@@ -19,7 +20,7 @@ DATA = oracle.read(oracle.parse(NAME), 0, 0, 4 << 20)
 
 def run(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     command = [*DGENFS, *map(str, arguments)]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "COLUMNS": "200"}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "COLUMNS": "200", **COMPILED_CODE}
     return subprocess.run(
         command, cwd=cwd, capture_output=True, check=False, env=environment, timeout=60, **options
     )

@@ -86,7 +86,7 @@ def test_no_command_prints_them_raw(copies: Path) -> None:
         run("explain", NASTY, cwd=copies),
         run("gen", NASTY, cwd=copies),
         run("gen", "4K", "-o", NASTY, cwd=copies),
-        run("gen", "4K", "-o", b"none/" + NASTY, cwd=copies),
+        run("gen", "4K", "-o", b"none" + NASTY + b"/x", cwd=copies),
         run("gen", "4K", "--offset", NASTY, cwd=copies),
         run("mount", NASTY, cwd=copies),
         run("mount", NASTY, "-f", cwd=copies, **log),

@@ -12,6 +12,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from compiling import COMPILED_CODE
 
 DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 ENDINGS = {0, 1, 2}
@@ -95,7 +96,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("first", [0, 1000])
 def test_random_arguments(folder: Path, first: int) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "COLUMNS": "80"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "COLUMNS": "80",
+        **COMPILED_CODE,
+    }
     done = subprocess.run(
         [sys.executable, "-c", FUZZER, str(folder), str(first), "70"],
         capture_output=True,
@@ -116,7 +122,7 @@ def shell(command: str, folder: Path, **variables: str) -> subprocess.CompletedP
         text=True,
         errors="replace",
         timeout=60,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **COMPILED_CODE, **variables},
     )
 
 
