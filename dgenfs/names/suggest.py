@@ -97,7 +97,7 @@ def _size(matched: re.Match[str]) -> int | None:
         smaller = 1024 if factor % 1024 == 0 else 1000
         number = Fraction(round(number * smaller), smaller)
     size = round(number * factor) + int(matched["offset"] or 0)
-    if size == 0 < number or not 0 <= size <= FACTOR * MAX_SIZE:
+    if size == 0 < number or not 0 <= size <= MAX_SIZE + MAX_SIZE // 100:
         return None
     return min(size, MAX_SIZE)
 

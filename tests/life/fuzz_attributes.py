@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from dgenfs.kernels import fuse, ids
 from dgenfs.kernels.fuse import Opcode
-from dgenfs.mount import inodes as numbering
 from dgenfs.mount.inodes import ROOT, Inodes
 from life.fuzz_loop import CACHED, REQUEST_BYTES, STORED, Loop
 from life.fuzz_model import Expected, Name, Wrong, data_of, error_of
@@ -26,7 +25,6 @@ class AttributeRequests:
 
     def __init__(self, seed: int, names: Sequence[str], workers: int) -> None:
         self._random = random.Random(seed)
-        numbering.FORGOTTEN = 0  # handles of a name are stale once the kernel has forgotten it
         self._inodes = Inodes(names)
         self.loop = Loop(self._inodes, workers)
         self.loop.notice = self._notice

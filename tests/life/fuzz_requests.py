@@ -17,6 +17,7 @@ import numpy as np
 
 from dgenfs.kernels import cache, counters
 from dgenfs.kernels.fuse import Opcode
+from dgenfs.mount import inodes
 from life.fuzz_loop import ANSWER_SECONDS
 from life.fuzz_messages import Requests
 from life.fuzz_model import Expected, Wrong
@@ -75,6 +76,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
+    inodes.FORGOTTEN = 0  # handles of a name are stale once the kernel has forgotten it
     requests = Requests(arguments.seed, arguments.workers)
     started = time.monotonic()
     run(requests, arguments.count)

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -89,9 +90,10 @@ def test_threads_are_pinned_again() -> None:
             os.sched_setaffinity(thread.native_id, cpus)
         fill()
     wait_for_all()
-    threads = {thread.name: thread.native_id for thread in threading.enumerate()}
-    for cpu in ALL:
-        assert os.sched_getaffinity(threads[f"dgenfs-cpu{cpu}"] or 0) == {cpu}
+    for cpu, worker in pinned.plan().workers.items():
+        found: SimpleQueue[set[int]] = SimpleQueue()
+        worker.call(lambda found=found: found.put(os.sched_getaffinity(0)))  # type: ignore[misc]
+        assert found.get(timeout=60) == {cpu}
 
 
 def test_a_thread_that_is_pinned_does_not_limit_the_others() -> None:

@@ -19,6 +19,7 @@ from dgenfs.kernels.trees import find_different, make_files
 from dgenfs.verifying.comparing import CHUNK
 
 FILES = 5
+GO_ON = np.zeros(1, np.int64)
 SIZES = [1, 511, 512, 4095, 4096, 4097, 70_000, 1 << 20, 4 << 20]
 
 
@@ -62,11 +63,11 @@ def different(
     folder: Path, size: int, *, first: int = 0, count: int | None = None, direct: bool = False
 ) -> list[int]:
     found = np.full(FILES - first if count is None else count, 0xAA, np.uint8)
-    buffer = np.frombuffer(mmap.mmap(-1, CHUNK), np.uint8)
+    buffer = np.frombuffer(mmap.mmap(-1, CHUNK + mmap.PAGESIZE), np.uint8)
     row = Spec.parse(name_of(size)).row
     with opened(folder) as descriptor:
         before = open_descriptors()
-        find_different(descriptor, np.uint64(first), found, buffer, row, direct)
+        find_different(descriptor, np.uint64(first), found, buffer, row, direct, GO_ON)
         assert open_descriptors() == before, "descriptors stay open"
     assert set(found.tolist()) <= {0, 1}
     return [first + i for i in np.flatnonzero(found).tolist()]
