@@ -22,7 +22,7 @@ ROOM = 512  # bytes that a report may grow by between two looks at it
 _STEP = 1024  # bytes; sizes are multiples
 
 _FIRST = CONTROL | CONTROL >> 1  # handle; others of the control plane are below
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+("?)', re.DOTALL)  # or the start of one, to the end
 
 
 class _Open:
@@ -152,5 +152,5 @@ def _is_whole(text: bytes) -> bool:
     start = text.lstrip()[:1]
     if start != b"{":
         return start != b""
-    rest = _STRING.sub(b"", text)
+    rest = _STRING.sub(lambda string: b"" if string[1] else b'"', text)
     return b'"' not in rest and rest.count(b"{") <= rest.count(b"}")

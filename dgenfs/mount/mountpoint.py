@@ -10,9 +10,11 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from dgenfs.machine.file_users import unescape
 from dgenfs.machine.system_calls import detach_mount, remount_with
@@ -24,6 +26,9 @@ DEVICE = Path("/dev/fuse")
 DESCRIPTORS = 16  # that a mount opens, and some to spare for its end
 ANSWER_SECONDS = 30  # that a new mount may take for a first answer
 END_SECONDS = 5  # that a daemon gets to end before it is killed
+
+
+Answer = TypeVar("Answer")
 
 
 class MountError(RuntimeError):
@@ -137,9 +142,11 @@ def prepare(mountpoint: Path) -> Mountpoint:
             not mount.
     """
     _check_machine()
-    path = Path(os.path.realpath(mountpoint))
     try:
+        path = Path(_within_limit(lambda: os.path.realpath(mountpoint)))
         place = Mountpoint(path)
+    except TimeoutError as error:
+        raise MountError(f"{mountpoint}: {error}: umount -l {mountpoint}") from error
     except OSError as error:
         raise MountError(f"{mountpoint}: {error.strerror}: make the directory first") from error
     try:
@@ -172,10 +179,36 @@ def _check_empty(place: Mountpoint, mountpoint: Path) -> None:
 def _is_dead(mountpoint: Path) -> bool:
     """Return whether the daemon of what is mounted there died; attributes may still be cached."""
     try:
-        os.statvfs(mountpoint)
+        _within_limit(lambda: os.statvfs(mountpoint))
+    except TimeoutError as error:
+        raise MountError(
+            f"{mountpoint}: is mounted already, and {error}: umount -l {mountpoint}"
+        ) from error
     except OSError as error:
         return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False
+
+
+def _within_limit(ask: Callable[[], Answer]) -> Answer:
+    """Ask a file system, which may not answer, on a thread of its own.
+
+    Raises:
+        OSError: it answered with an error.
+        TimeoutError: it did not answer.
+    """
+    answer: Future[Answer] = Future()
+
+    def look() -> None:
+        try:
+            answer.set_result(ask())
+        except OSError as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        return answer.result(ANSWER_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(f"answers nothing for {ANSWER_SECONDS} s") from error
 
 
 def _check_machine() -> None:
@@ -213,33 +246,33 @@ def check_answers(mountpoint: Path, daemon: int) -> None:
     Raises:
         MountError: it does not, and is unmounted.
     """
-    errors: list[OSError] = []
+    try:
+        _within_limit(lambda: next(mountpoint.iterdir(), None))
+    except TimeoutError as error:
+        _end(daemon, mountpoint)
+        raise MountError(f"{mountpoint}: {error}, and is unmounted again") from error
+    except OSError as error:
+        _end(daemon, mountpoint)
+        reason = error.strerror
+        raise MountError(
+            f"{mountpoint}: cannot be listed, and is unmounted again: {reason}"
+        ) from error
+    except BaseException:  # a signal: who gives up wants no mount
+        _end(daemon, mountpoint)
+        raise
+    # What was listed may be the directory below, where the daemon ended meanwhile.
+    if not _is_ours(mountpoint) and _wait_for(daemon) not in (0, None):
+        raise MountError(f"{mountpoint}: ended at once: dgenfs mount -f says why")
 
-    def look() -> None:
-        try:
-            next(mountpoint.iterdir(), None)
-        except OSError as error:
-            errors.append(error)
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
-    looking.join(ANSWER_SECONDS)
-    if looking.is_alive():
-        what, reason = "answers nothing", f"for {ANSWER_SECONDS} s"
-    elif errors:
-        what, reason = "cannot be listed", str(errors[0].strerror)
-    else:
-        # What was listed may be the directory below, where the daemon ended meanwhile.
-        if not _is_ours(mountpoint) and _wait_for(daemon) not in (0, None):
-            raise MountError(f"{mountpoint}: ended at once: dgenfs mount -f says why")
-        return
+def _end(daemon: int, mountpoint: Path) -> None:
+    """End a daemon that is a child of ours, and its mount."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         os.kill(daemon, number)
         if _wait_for(daemon) is not None:
             break
     if _is_ours(mountpoint):
         _detach(Path(os.path.realpath(mountpoint)))
-    raise MountError(f"{mountpoint}: {what}, and is unmounted again: {reason}")
 
 
 def _is_ours(mountpoint: Path) -> bool:
@@ -276,7 +309,7 @@ def remount(mountpoint: Path, flags: int) -> None:
         raise MountError(f"{mountpoint}: cannot be remounted: {error.strerror}") from error
 
 
-def detach(mountpoint: Path, mounted: Mounted | None, *, connected: bool) -> None:
+def detach(mountpoint: Path, mounted: Mounted, *, connected: bool) -> None:
     """Detach ``mounted`` from ``mountpoint`` if it is still what is mounted there, and topmost.
 
     Unlike umount(8) this asks the file system nothing, so its own daemon can wait for it.

@@ -5,7 +5,7 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,20 +97,21 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     # From here on nothing but the loop ends the process, which would leave a dead mount: signals
     # before it are kept for it, and those that come while it ends change nothing.
     early: list[int] = []
-    for number in _ENDING:
+    ending = [one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN]  # nohup(1)
+    for number in ending:
         signal.signal(number, lambda number, _: early.append(number))
     descriptor = _mount(operations, place, config)
     mounted = place.check_mounted()
     leave = functools.partial(mountpoints.detach, path, mounted)
     try:
         session = _Session(descriptor, workers, opening, config, mounted, leave)
-        trio.run(session.serve, ready, early)
+        trio.run(session.serve, ready, ending, early)
     except (ExceptionGroup, MountError) as error:
         raise MountError(f"{path}: {_first(error)}") from error
     finally:
         leave(connected=False)
         # The interpreter's end would put the default back, which kills, for any other handler.
-        for number in _ENDING:
+        for number in ending:
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -142,7 +143,7 @@ class _Session:
         workers: Workers,
         opening: Opening,
         config: MountConfig,
-        mounted: Mounted | None,
+        mounted: Mounted,
         leave: Callable[..., None],
     ) -> None:
         self._descriptor = descriptor
@@ -156,16 +157,19 @@ class _Session:
         self._closed = False
         self._failure: str | None = None
 
-    async def serve(self, ready: Callable[[], None], early: list[int]) -> None:
+    async def serve(
+        self, ready: Callable[[], None], ending: Sequence[signal.Signals], early: list[int]
+    ) -> None:
         """Serve to the end; what was mounted is unmounted then, and no thread is left.
 
         Args:
             ready: called once requests are answered.
+            ending: signals that end it.
             early: signals that are not to wait for.
         """
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_on_signals, early)
+                nursery.start_soon(self._end_on_signals, ending, early)
                 nursery.start_soon(self._renew_pins)
                 await self._serve_requests(ready)
                 nursery.cancel_scope.cancel()
@@ -190,7 +194,7 @@ class _Session:
             offer = await trio.to_thread.run_sync(self._seam.handshake)
             suit(self._opening, self._config.io, offer)
             self._greeted.set()
-            if keeps_pages(self._opening) and self._mounted is not None:
+            if keeps_pages(self._opening):
                 # Not earlier: the reply to INIT sets it.
                 _raise_read_ahead(self._mounted.device)
             if compiled:
@@ -220,8 +224,8 @@ class _Session:
             await trio.sleep(pins.SECONDS)
             pins.renew(self._workers)
 
-    async def _end_on_signals(self, early: list[int]) -> None:
-        with trio.open_signal_receiver(*_ENDING) as signals:
+    async def _end_on_signals(self, ending: Sequence[signal.Signals], early: list[int]) -> None:
+        with trio.open_signal_receiver(*ending) as signals:
             await self._greeted.wait()  # before, nobody would answer INIT
             for number in early:
                 self._end_on(number)

@@ -217,11 +217,11 @@ class Workers:
         """
         if workers_per_node is not None and not 1 <= workers_per_node <= MAX_WORKERS:
             raise ValueError(f"workers_per_node {workers_per_node}: must be 1 to {MAX_WORKERS}")
-        caches = None
-        if cache_bytes is not None:
-            check_cache(cache_bytes, len(self.nodes))
-            caches = [new_cache(cache_bytes) for _ in self.nodes]
         with self.changing:
+            caches = None
+            if cache_bytes is not None:
+                check_cache(cache_bytes, len(self.nodes))
+                caches = [new_cache(cache_bytes) for _ in self.nodes]
             self._end_threads()
             threads, used = self.workers_per_node, [node.cache for node in self.nodes]
             if caches is not None:

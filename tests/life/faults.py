@@ -147,10 +147,10 @@ def workers_that_fail(when: str) -> None:
     workers.serve = failing_serve  # type: ignore[attr-defined]
 
 
-def silence(of: str) -> None:
-    """No request is answered by workers, or FUSE_INIT not by libfuse; who waits does so for 1 s."""
-    mountpoint.ANSWER_SECONDS = 1
-    seam._ANSWER_SECONDS = 1
+def silence(of: str, seconds: str) -> None:
+    """No request is answered by workers, or FUSE_INIT not by libfuse; who waits, how long."""
+    mountpoint.ANSWER_SECONDS = int(seconds)
+    seam._ANSWER_SECONDS = int(seconds)
 
     def silent_serve(fuse: int, *_: Any) -> int:
         while True:

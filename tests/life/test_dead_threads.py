@@ -1,13 +1,18 @@
 """A mount whose threads are dead, or that nobody answers for, ends: nobody waits for ever."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from clients import NAME, clients_of
 from mounting import DGENFS, END_SECONDS, PLANES, cleaned, ended, environment_of, mounted
 from processes import Done, daemons_of, eventually, run
 
-from dgenfs.mount.mountpoint import mounted_at
+from dgenfs.mount import mountpoint
+from dgenfs.mount.mountpoint import MountError, mounted_at, prepare
 from life.faults import BAD_OFFSET, with_fault
 
 FAILED = "ended: all threads that answer requests failed"
@@ -36,8 +41,8 @@ def test_without_compiled_code(tmp_path: Path, plane: str, where: tuple[str, ...
     [
         (("workers_that_fail", "at once"), "cannot be listed, and is unmounted again"),
         (("pump",), "cannot be listed, and is unmounted again"),
-        (("silence", "workers"), "answers nothing, and is unmounted again: for 1 s"),
-        (("silence", "libfuse"), "libfuse answers nothing for 1 s"),
+        (("silence", "workers", "1"), "answers nothing for 1 s, and is unmounted again"),
+        (("silence", "libfuse", "1"), "libfuse answers nothing for 1 s"),
     ],
     ids=["workers fail", "pump fails", "silent workers", "silent libfuse"],
 )
@@ -83,3 +88,38 @@ def test_all_threads_die_later(tmp_path: Path) -> None:
         ended(mount, 20)
         for reader in readers:
             assert reader.wait(END_SECONDS) == 1
+
+
+def test_where_a_daemon_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one to mount there does not wait for ever either."""
+    monkeypatch.setattr(mountpoint, "ANSWER_SECONDS", 1)
+    with mounted(tmp_path, NAME) as mount:
+        os.kill(mount.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(MountError, match="answers nothing for 1 s: umount -l"):
+                prepare(mount.path)
+        finally:
+            os.kill(mount.pid, signal.SIGCONT)
+
+
+def test_a_launcher_that_is_interrupted_while_it_waits(tmp_path: Path) -> None:
+    path = tmp_path / "mnt"
+    with cleaned(path):
+        launcher = subprocess.Popen(
+            [*with_fault("silence", "workers", "60"), "mount", path, NAME],
+            env=environment_of({"DGENFS_LOG": "off"}),
+        )
+        alone = psutil.Process(launcher.pid).num_threads()
+        eventually(lambda: psutil.Process(launcher.pid).num_threads() > alone)
+        eventually(lambda: mounted_at(path) is not None)
+        launcher.send_signal(signal.SIGINT)
+        assert launcher.wait(20) == 128 + signal.SIGINT
+        eventually(lambda: daemons_of(path) == [])
+        assert mounted_at(path) is None
+
+
+def test_what_nohup_has_ignored_ends_nothing(tmp_path: Path) -> None:
+    with mounted(tmp_path, NAME, command=("nohup", DGENFS)) as mount:
+        os.kill(mount.pid, signal.SIGHUP)
+        assert mount.stats()["open_handles"] == 0
+        assert "ended by" not in mount.log

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from processes import eventually
 
+from dgenfs.kernels.cache import Cache, new_cache
 from dgenfs.kernels.counters import BUSY_WITH, REQUESTS
 from dgenfs.kernels.fuse import ENTRY_WORDS, Opcode
 from dgenfs.kernels.ids import CONTROL
 from dgenfs.kernels.opening import new_opening
 from dgenfs.machine.topology import Node, Topology
+from dgenfs.mount import workers as data_plane
 from dgenfs.mount.options import MAX_WORKERS
 from dgenfs.mount.pins import adopt, renew
 from dgenfs.mount.rows import Rows
@@ -156,6 +158,32 @@ def test_nodes_that_come_and_go(sockets: list[socket.socket]) -> None:
             kernel.send(request(Opcode.FLUSH, UNIQUE))
             assert kernel.recv(1 << 16) == struct.pack("<IiQ", 16, 0, UNIQUE)
             eventually(lambda turn=turn: int(workers.counters()[REQUESTS + Opcode.FLUSH]) > turn)  # type: ignore[misc]
+    finally:
+        workers.stop()
+
+
+def test_a_node_that_comes_amid_a_retune(
+    sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits, and all nodes have threads and caches afterwards."""
+    first, last = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+    both = Topology((Node(0, (first,), 1), Node(3, (last,), 2)))
+    workers = started(sockets, 2)
+    real = new_cache
+
+    def new_cache_as_a_node_comes(size: int) -> Cache:
+        if workers.changing.acquire(blocking=False):  # as renew does
+            adopt(workers, both)
+            workers.changing.release()
+        return real(size)
+
+    monkeypatch.setattr(data_plane, "new_cache", new_cache_as_a_node_comes)
+    try:
+        workers.retune(1, 4 << 20)
+        with workers.changing:
+            adopt(workers, both)
+        assert [len(of.workers) for of in workers.nodes] == [1, 1]
+        assert [len(of.cache.slots) for of in workers.nodes] == [1, 1]
     finally:
         workers.stop()
 

@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,14 @@ def test_what_cannot_be_set_is_named(shared: Mount) -> None:
             write(shared.path / ".topology", json.dumps(found).encode())
         assert failed.value.errno == errno.EINVAL
         assert f".topology: {name} cannot be set: use workers_per_node or cache_bytes" in shared.log
+
+
+def test_a_string_without_an_end_costs_little(shared: Mount) -> None:
+    """Half a MiB of it, while others are answered."""
+    started = time.monotonic()
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        write(shared.path / ".topology", b'{"' + b'\\"' * 2047, times=128)
+    assert time.monotonic() - started < 60  # it took hours
 
 
 def test_a_part_is_refused_at_close_and_may_go_on(shared: Mount) -> None:
