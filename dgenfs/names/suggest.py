@@ -17,22 +17,23 @@ from dgenfs.names.spec import Spec
 
 FACTOR = 2  # most that a number is changed by to be in its range
 
+_FLAGS = re.IGNORECASE | re.ASCII  # or K would also be the sign of kelvins
 # Nothing is given back of what was matched: half of a number is another number.
 _DIGITS = r"(?>[0-9]{1,3}(?:[,_' ][0-9]{3})+(?![0-9])|[0-9]+)"
-_TREE = re.compile(rf"({_DIGITS})\s*[x*\u00d7]\s*", re.IGNORECASE)
+_TREE = re.compile(rf"({_DIGITS})\s*[x*\u00d7]\s*", _FLAGS)
 _SIZE = re.compile(
     rf"""(?P<whole>{_DIGITS})
     (?P<fraction>(?>[.,][0-9]+)?)
     (?P<power>(?>e[0-9]{{1,2}}(?![0-9]))?)
     \s*+(?P<unit>(?>(?:[kmgtpe]i?)?b?))(?>(?:ytes?)?)
     (?P<offset>(?>[+-][0-9]+(?=[_.]|\Z))?)
-    (?![0-9a-z%*,'\u00d7])""",
-    re.IGNORECASE | re.VERBOSE,
+    (?u:(?![0-9a-z%*,'\u00d7]))""",
+    _FLAGS | re.VERBOSE,
 )
 _PARAM = re.compile(
     r"(?<![a-z])(d|c|s|b|f|dedup[a-z]*|comp[a-z]*|seed|unit|block)[=:_-]?"
     r"([0-9]+(?:[.,][0-9]+)?)((?![dcsbf][0-9])[a-z%:][a-z0-9%:]*)?",
-    re.IGNORECASE,
+    _FLAGS,
 )
 _LETTERS = {"u": "b"}  # of words that begin with another letter than their parameter
 _EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{0,7})\Z")

@@ -50,6 +50,7 @@ def test_what_is_no_file_does_not_hide_the_others(copies: Path) -> None:
 
 
 RULE = "a name starts with a size, such as 10G, 1.5M, 4096 or 4K-1"
+KELVIN = "10\u212aB"  # whose lower case is 10kb
 BAD_PATHS = [
     ("locked.bin", "Permission denied"),
     ("none.bin", "No such file or directory"),
@@ -63,6 +64,7 @@ BAD_PATHS = [
         f"'4K-c2.bin' is not a name: '4K-c2': {RULE};"
         " say what it holds: --as NAME, such as --as 4K_d1_c2.bin",
     ),
+    (KELVIN, f"'{KELVIN}' is not a name: '{KELVIN}': {RULE}; say what it holds: --as NAME"),
     ("closed", f"'closed' is not a name: 'closed': {RULE}; say what it holds: --as NAME"),
     ("7K", "is a directory, and 7K_d1_c1.bin is not a tree"),
     ("9K", "is neither a regular file nor a block device"),
@@ -79,6 +81,7 @@ def bad_paths(copies: Path) -> Iterator[Path]:
     (copies / "loop").symlink_to("loop")
     (copies / "notes.img").touch()
     (copies / "4K-c2.bin").touch()
+    (copies / KELVIN).touch()
     (copies / "7K").mkdir()
     os.mkfifo(copies / "9K")
     (copies / "5K").symlink_to("/dev/null")
@@ -87,7 +90,7 @@ def bad_paths(copies: Path) -> Iterator[Path]:
     (copies / "closed").chmod(0o700)
 
 
-@pytest.mark.parametrize("place", [0, 12])
+@pytest.mark.parametrize("place", [0, 13])
 def test_a_bad_path_hides_no_other(bad_paths: Path, place: int) -> None:
     """As a user: root reads what has mode 0."""
     (bad_paths / "locked.bin").rename(bad_paths / "1.bin")
