@@ -62,11 +62,15 @@ class Source:
 
         Whoever writes to it may set its time of modification, and whoever puts another file in its
         place leaves it as it is. The time of the last change of state tells, though it also moves
-        with the file's mode, owner and links.
+        with the file's mode, owner and links. One that is gone counts as changed, of the same size.
         """
         if self.is_device:
             return False
-        was, now = self._opened, os.fstat(self._descriptor)
+        try:
+            was, now = self._opened, os.fstat(self._descriptor)
+        except OSError as error:  # one of GONE
+            log.warning("not known whether it changed: %s", error.strerror)
+            return True
         self.size = now.st_size
         times = [(one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in (was, now)]
         return times[0] != times[1]

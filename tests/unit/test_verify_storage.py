@@ -107,6 +107,21 @@ def test_storage_that_is_gone_is_not_asked_for_each_block(
     assert len(calls) == 4  # one tries O_DIRECT
 
 
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOTCONN], ids=errno.errorcode.__getitem__)
+def test_storage_that_is_gone_at_the_end_loses_no_report(
+    verifier: Verifier, copy: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_: int) -> os.stat_result:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        report = verifier.verify_file(
+            copy, Spec.parse(NAME), progress=lambda _: patch.setattr(os, "fstat", fail)
+        )
+    assert (report.changed, report.size) == (True, 64 << 10)
+    assert report.extents == [Extent(100, 101, Kind.BIT_FLIPS, 1, 1)]
+
+
 @pytest.mark.parametrize(
     "number", [errno.EBADF, errno.EFAULT, errno.EINVAL], ids=errno.errorcode.__getitem__
 )
