@@ -35,12 +35,19 @@ def in_order(
         for item in items:
             pending.append(pool.submit(function, item))
             if len(pending) >= window:
-                yield pending.popleft().result()
+                yield _first(pending)
         while pending:
-            yield pending.popleft().result()
+            yield _first(pending)
     finally:
         if pending:
             stop()
         for future in pending:
             if not future.cancel():
                 future.exception()
+
+
+def _first(pending: deque[Future[Result]]) -> Result:
+    """Return the first result; what an exception keeps from being waited for stays pending."""
+    result = pending[0].result()
+    pending.popleft()
+    return result

@@ -1,3 +1,4 @@
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -72,3 +73,26 @@ def test_a_caller_that_stops_leaves_nothing_running(pool: ThreadPoolExecutor) ->
     after = len(done)
     time.sleep(0.1)
     assert len(done) == after < 10
+
+
+def test_a_signal_during_the_wait_leaves_nothing_running(pool: ThreadPoolExecutor) -> None:
+    stopped, ended = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)  # when its result is waited for
+        stopped.wait(10)
+        time.sleep(0.02)
+        ended.set()
+
+    def interrupt(*_: object) -> None:
+        raise InterruptedError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(InterruptedError):
+            list(in_order(pool, 1, work, [0], stopped.set))
+        assert stopped.is_set()
+        assert ended.is_set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        stopped.set()
