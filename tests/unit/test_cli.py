@@ -310,6 +310,14 @@ def test_explain(tmp_path: Path) -> None:
     assert "0099/000999.bin" in tree
 
 
+def test_explain_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tails of one byte are counted by the kernel that makes them."""
+    compiled = run("explain", "4097_d2", cwd=tmp_path)
+    monkeypatch.setitem(COMPILED_CODE, "NUMBA_DISABLE_JIT", "1")
+    done = run("explain", "4097_d2", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, compiled.stdout, b"")
+
+
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
