@@ -22,7 +22,8 @@ def lock_holder(file: os.stat_result) -> int | None:
 def storage_user(file: os.stat_result) -> str | None:
     """Return what keeps its blocks in a file or block device and does not claim that by O_EXCL.
 
-    Mounts, swap devices and what is made of several devices do claim theirs.
+    A device's blocks are its partitions' too. Mounts, swap devices and what is made of several
+    devices do claim theirs.
 
     Returns:
         "/dev/loopN" or "swap", None if nothing is known to.
@@ -54,5 +55,22 @@ def _is_same(path: bytes, file: os.stat_result) -> bool:
     except OSError:
         return False  # removed, or of another mount namespace
     if stat.S_ISBLK(file.st_mode):
-        return stat.S_ISBLK(found.st_mode) and found.st_rdev == file.st_rdev
+        return stat.S_ISBLK(found.st_mode) and _share_blocks(found.st_rdev, file.st_rdev)
     return os.path.samestat(found, file)
+
+
+def _share_blocks(one: int, other: int) -> bool:
+    """Return whether devices are the same, or one is a partition of the other."""
+    return one == other or _disk(one) == _name(other) or _name(one) == _disk(other)
+
+
+def _disk(device: int) -> str:
+    """Return the name of the disk that a partition is of; of any other device its own."""
+    there = Path("/sys/dev/block", _name(device)).resolve()
+    if not (there / "partition").exists():
+        return _name(device)
+    return _read(there.parent / "dev").decode().strip()
+
+
+def _name(device: int) -> str:
+    return f"{os.major(device)}:{os.minor(device)}"

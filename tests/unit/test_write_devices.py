@@ -80,14 +80,16 @@ def swapped_to(device: Path, _: Path) -> Iterator[None]:
 
 
 @contextmanager
-def partition_of(device: Path) -> Iterator[Path]:
-    as_root("addpart", str(device), "1", "2048", "8192")
-    partition = Path(f"{device}p1")
+def partition_of(
+    device: Path, number: int = 1, first: int = 2048, sectors: int = 8192
+) -> Iterator[Path]:
+    as_root("addpart", str(device), str(number), str(first), str(sectors))
+    partition = Path(f"{device}p{number}")
     try:
         as_root("chown", str(os.geteuid()), str(partition))
         yield partition
     finally:
-        as_root("delpart", str(device), "1")
+        as_root("delpart", str(device), str(number))
 
 
 @contextmanager
@@ -114,12 +116,26 @@ def in_a_loop(device: Path, _: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def partition_in_a_loop(device: Path, _: Path) -> Iterator[None]:
+    with partition_of(device) as partition, block_device(partition):
+        yield
+
+
 User = Callable[[Path, Path], AbstractContextManager[object]]
 
 
 @pytest.mark.parametrize(
     "user",
-    [mounted, mounted_elsewhere, swapped_to, partition_mounted, claimed, in_a_loop],
+    [
+        mounted,
+        mounted_elsewhere,
+        swapped_to,
+        partition_mounted,
+        claimed,
+        in_a_loop,
+        partition_in_a_loop,
+    ],
 )
 def test_a_device_in_use(tmp_path: Path, device: Path, user: User) -> None:
     link = tmp_path / "link"
@@ -135,12 +151,20 @@ def test_a_device_in_use(tmp_path: Path, device: Path, user: User) -> None:
     assert device.read_bytes() == DATA
 
 
-def test_a_partition_of_a_device_in_use(tmp_path: Path, device: Path) -> None:
-    with partition_of(device) as partition, mounted(device, tmp_path / "folder"):
+@pytest.mark.parametrize("user", [mounted, in_a_loop])
+def test_a_partition_of_a_device_in_use(tmp_path: Path, device: Path, user: User) -> None:
+    with partition_of(device) as partition, user(device, tmp_path / "folder"):
         before = partition.read_bytes()
         with pytest.raises(OSError, match="is in use"):
             write(partition, 4096)
         assert partition.read_bytes() == before
+
+
+def test_a_partition_beside_one_in_use(device: Path) -> None:
+    with partition_of(device) as partition, partition_of(device, 2, 10240, 4096) as other:
+        with block_device(other):
+            write(partition, 4096)
+        assert partition.read_bytes()[:4096] == DATA[:4096]
 
 
 def test_a_device_is_claimed_while_it_is_written(device: Path, tmp_path: Path) -> None:
