@@ -18,8 +18,10 @@ from pathlib import Path
 from dgenfs.machine.file_users import lock_holder
 from dgenfs.machine.system_calls import rename_new, sync_file_system
 
-# In the mode of every part, so that nothing of somebody's is taken for one.
+# In the mode of every part, so that nothing of somebody's is taken for one. Folders have the sticky
+# bit for its own sake, but none has the other, which means nothing there. mkdir(2) does not take it.
 MARK = stat.S_ISVTX
+TREE_MARK = stat.S_ISUID
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # How a file system says that it has no such rename, link, or way to sync a directory.
@@ -149,7 +151,16 @@ class Part:
     def _make(self, name: str) -> int:
         if self._tree:
             os.mkdir(name, 0o777 | MARK, dir_fd=self._folder)
-            return os.open(name, DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+            descriptor = os.open(name, DIRECTORY | os.O_CLOEXEC, dir_fd=self._folder)
+            try:
+                if not _is_new(descriptor):
+                    raise self._lost()
+                with suppress(OSError):  # of a file system that keeps no modes
+                    os.fchmod(descriptor, os.fstat(descriptor).st_mode & 0o7777 | TREE_MARK)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return descriptor
         return os.open(name, NEW | os.O_CLOEXEC, 0o666 | MARK, dir_fd=self._folder)
 
     def _remove_dead(self, name: str) -> None:
@@ -161,10 +172,7 @@ class Part:
         is_tree = stat.S_ISDIR(there.st_mode)
         is_ours = there.st_mode & MARK and there.st_uid == os.geteuid()
         if not is_ours or not (is_tree or stat.S_ISREG(there.st_mode)):
-            raise FileExistsError(
-                f"{self.path}: is in the way, and may be no run's of yours; move it, or give "
-                "another path"
-            )
+            raise self._in_the_way()
         flags = DIRECTORY if is_tree else os.O_WRONLY | os.O_NOFOLLOW
         with opened(name, flags, self._folder) as descriptor:
             locked = self._is_locked(descriptor)
@@ -175,8 +183,16 @@ class Part:
                     f"{self.path}: is left of a run, or one is writing it: this file system has no "
                     "locks to tell; remove it, or give another path"
                 )
-            if self._is_at(name, os.fstat(descriptor)):
+            status = os.fstat(descriptor)
+            if not self._is_at(name, status):
+                return
+            if not is_tree or status.st_mode & TREE_MARK:
                 self._remove(name, descriptor)
+                return
+            try:
+                os.rmdir(name, dir_fd=self._folder)  # its run was killed before it marked it
+            except OSError as error:
+                raise self._in_the_way() from error
 
     def _is_locked(self, descriptor: int) -> bool | None:
         """Lock, and return whether that was done, None where there are no locks."""
@@ -192,6 +208,10 @@ class Part:
         holder = lock_holder(os.fstat(descriptor))
         process = "" if holder is None else f" (process {holder})"
         return FileExistsError(f"{self.path}: another run is writing it{process}")
+
+    def _in_the_way(self) -> FileExistsError:
+        said = "is in the way, and may be no run's of yours; move it, or give another path"
+        return FileExistsError(f"{self.path}: {said}")
 
     def _set_apart(self) -> str:
         """Rename it to what nobody else uses, as what stands at PATH.part may change any time."""
@@ -211,8 +231,8 @@ class Part:
             os.fchmod(self.descriptor, like.st_mode & 0o777)
             return
         mode = stat.S_IMODE(os.fstat(self.descriptor).st_mode)
-        if mode & MARK:  # which not every file system keeps
-            os.fchmod(self.descriptor, mode & ~MARK)
+        if mode & (MARK | TREE_MARK):  # which not every file system keeps
+            os.fchmod(self.descriptor, mode & ~(MARK | TREE_MARK))
 
     def _rename(self, name: str, *, over: bool) -> None:
         if over:
@@ -292,6 +312,21 @@ class Part:
             else:
                 os.unlink(entry.name, dir_fd=part)
         os.rmdir(name, dir_fd=self._folder)
+
+
+def _is_new(directory: int) -> bool:
+    """Return whether a directory is ours and empty, and not one that was put in its place."""
+    with os.scandir(directory) as entries:
+        if any(entries):
+            return False
+    owner = os.fstat(directory).st_uid
+    if owner == os.geteuid():
+        return True
+    # Where the file system maps owners, what we make has another.
+    name = f".dgenfs-{secrets.token_hex(8)}"
+    with opened(name, NEW, directory) as file:
+        os.unlink(name, dir_fd=directory)
+        return os.fstat(file).st_uid == owner
 
 
 def _folder(path: Path) -> int:

@@ -165,6 +165,11 @@ def a_folder(part: Path) -> None:
     a_file(part / "file")
 
 
+def a_sticky_folder(part: Path) -> None:
+    a_folder(part)
+    part.chmod(0o1777)
+
+
 def a_link(part: Path) -> None:
     a_file(part.with_name("precious"))
     part.symlink_to("precious")
@@ -203,6 +208,7 @@ def everything(folder: Path) -> list[tuple[str, int, int, bytes]]:
     [
         a_file,
         a_folder,
+        a_sticky_folder,
         a_link,
         a_link_to_nothing,
         a_hard_link,
@@ -219,6 +225,44 @@ def test_what_is_no_part_of_ours_stays(
         with pytest.raises(FileExistsError, match=r"out\.part: is in the way"):
             write(NAMES[kind], disk / "out")
         assert everything(disk) == before
+
+
+def is_full(other: Path) -> None:
+    a_file(other / "file")
+
+
+def is_somebody_elses(other: Path) -> None:
+    other.chmod(0o777)
+    as_root("chown", "1234:1234", str(other))
+
+
+@pytest.mark.parametrize("change", [is_full, is_somebody_elses])
+def test_another_directory_in_the_instant_of_making_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    """As others can do in a folder that they may write to: it is neither filled nor emptied."""
+    part, other, mkdir = tmp_path / "out.part", tmp_path / "other", os.mkdir
+    other.mkdir()
+    change(other)
+    before = everything(other)
+
+    def make(name: str, mode: int, *, dir_fd: int) -> None:
+        monkeypatch.undo()
+        mkdir(name, mode, dir_fd=dir_fd)
+        part.rename(tmp_path / "moved")
+        other.rename(part)
+
+    monkeypatch.setattr(os, "mkdir", make)
+    with pytest.raises(FileNotFoundError, match=r"was removed or replaced.*out\.part"):
+        write(NAMES["tree"], tmp_path / "out")
+    assert everything(part) == before
+    assert names_in(tmp_path) == ["moved", "out.part"]
+
+
+def test_a_file_system_that_maps_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    write(NAMES["tree"], tmp_path / "out")
+    assert is_whole(tmp_path / "out", NAMES["tree"])
 
 
 @KINDS
@@ -321,6 +365,22 @@ def test_the_mode_of_a_file(tmp_path: Path) -> None:
         os.umask(before)
     assert modes == [0o1640]
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
+
+
+def test_the_mode_of_a_tree(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    modes = []
+
+    def note() -> None:
+        modes.append(stat.S_IMODE((tmp_path / "out.part").stat().st_mode))
+
+    before = os.umask(0o027)
+    try:
+        write(NAMES["tree"], out, once(note))
+    finally:
+        os.umask(before)
+    assert modes == [0o5750]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o750
 
 
 @pytest.mark.parametrize(
