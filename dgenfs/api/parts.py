@@ -19,7 +19,7 @@ from dgenfs.machine.file_users import lock_holder
 from dgenfs.machine.system_calls import rename_new, sync_file_system
 
 # In the mode of every part, so that nothing of somebody's is taken for one. Folders have the sticky
-# bit for its own sake, but none has the other, which means nothing there. mkdir(2) does not take it.
+# bit for its own sake, but none has the other, which means nothing there; mkdir(2) leaves it out.
 MARK = stat.S_ISVTX
 TREE_MARK = stat.S_ISUID
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
