@@ -33,6 +33,7 @@ def as_json(report: FileReport | TreeReport) -> dict[str, Any]:
     if isinstance(report, TreeReport):
         values["different"] = [as_json(file) for file in report.different]
     else:
+        del values["last"]
         values["wrong_bytes"] = report.wrong_bytes
         values["omitted_extents"] = report.omitted_extents
     return values

@@ -118,6 +118,8 @@ class Found:
             of_kind = rest[rest[:, damage.KIND] == number]
             sums = of_kind[:, [damage.WRONG_BYTES, damage.WRONG_BITS]].sum(axis=0)
             report.count(_KINDS[number], Total(len(of_kind), *sums.tolist()))
+        if len(rest):
+            report.last = self._extent(rest[-1].tolist())
 
     def _extent(self, row: list[int]) -> Extent:
         """Return the extent of a row."""
@@ -183,8 +185,8 @@ class Comparison:
         for at, piece in self._source.read(start, length, self._buffers.data):
             if self._stopped:
                 raise CancelledError
-            if isinstance(piece, int):
-                damaged.found.append(Extent(at, at + piece, Kind.UNREADABLE, piece))
+            if isinstance(piece, Extent):
+                damaged.found.append(piece)
                 continue
             for place, segment, within, count in self._view.pieces(at, piece.size):
                 part = piece[place - at : place - at + count]

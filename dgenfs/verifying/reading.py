@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.verifying.reports import Extent, Kind
+
 BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
 # Of read(2): what is wrong with the call, not with the storage, whose errors are many: EIO, EBADMSG
 # and ENODATA of media, EILSEQ and EUCLEAN of checksums, ETIMEDOUT, ENOLINK and ESTALE of networks.
@@ -92,8 +94,8 @@ class Source:
 
     def read(
         self, start: int, length: int, buffer: mmap.mmap
-    ) -> Iterator[tuple[int, NDArray[np.uint8] | int]]:
-        """Yield pieces of [start, start + length): their bytes, or their length if unreadable.
+    ) -> Iterator[tuple[int, NDArray[np.uint8] | Extent]]:
+        """Yield pieces of [start, start + length): where, and their bytes or why there are none.
 
         Args:
             start: bytes, a multiple of BLOCK.
@@ -113,7 +115,7 @@ class Source:
                     raise
                 if wanted <= BLOCK or error.errno in GONE:
                     log.warning("offset %d, %d bytes: %s", at, wanted, error.strerror)
-                    yield at, wanted
+                    yield at, Extent(at, at + wanted, Kind.UNREADABLE, wanted)
                 else:
                     half = (wanted // 2 + BLOCK - 1) & -BLOCK
                     pieces += [(at + half, wanted - half), (at, half)]
@@ -122,7 +124,8 @@ class Source:
                 yield at, np.frombuffer(buffer, np.uint8, got)
             if got < wanted:
                 # The file became shorter while it was read.
-                yield at + got, wanted - got
+                end = at + got
+                yield end, Extent(end, at + wanted, Kind.MISSING, wanted - got)
 
     def _read_into(self, buffer: mmap.mmap, at: int, wanted: int) -> int:
         got = 0

@@ -90,6 +90,7 @@ class FileReport:
         extents: damage in order of offset, at most MAX_EXTENTS; fewer in a tree of much damage.
         totals: all damage by kind.
         changed: whether somebody wrote to it while it was read: it may be different by now.
+        last: the last extent, kept or not, with which the next one may be one.
     """
 
     path: Path
@@ -101,6 +102,7 @@ class FileReport:
     extents: list[Extent] = field(default_factory=list)
     totals: dict[Kind, Total] = field(default_factory=dict)
     changed: bool = False
+    last: Extent | None = None
 
     @property
     def identical(self) -> bool:
@@ -127,14 +129,16 @@ class FileReport:
         total = self.totals.setdefault(extent.kind, Total())
         total.wrong_bytes += extent.wrong_bytes
         total.wrong_bits += extent.wrong_bits
-        if self.extents and extent.continues(self.extents[-1]):
-            before = self.extents[-1]
-            self.extents[-1] = replace(
+        before, self.last = self.last, extent
+        if before is not None and extent.continues(before):
+            self.last = replace(
                 before,
                 end=extent.end,
                 wrong_bytes=before.wrong_bytes + extent.wrong_bytes,
                 wrong_bits=before.wrong_bits + extent.wrong_bits,
             )
+            if self.extents and self.extents[-1] is before:
+                self.extents[-1] = self.last
             return
         total.extents += 1
         if len(self.extents) < MAX_EXTENTS:

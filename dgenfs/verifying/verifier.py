@@ -127,8 +127,10 @@ class Verifier:
                     progress(damage.length)
             report.changed = source.changed()
             report.size = source.size
-        if size < view.size:
-            report.add(Extent(size, view.size, Kind.MISSING, view.size - size))
+        # Of a file that became shorter meanwhile, what is known to be wrong stays as it was found.
+        end = max(min(size, report.size), report.last.end if report.last else 0)
+        if end < view.size:
+            report.add(Extent(end, view.size, Kind.MISSING, view.size - end))
         if report.size > view.size and not source.is_device:
             report.add(Extent(view.size, report.size, Kind.EXCESS, report.size - view.size))
         return report

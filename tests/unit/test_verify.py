@@ -179,6 +179,21 @@ def test_extents_beyond_the_limit_are_counted(verifier: Verifier, tmp_path: Path
     assert report.omitted_extents == (16 << 20) // 1024 - MAX_EXTENTS
 
 
+@pytest.mark.parametrize("start", [12 << 20, 14 << 20])
+def test_an_extent_beyond_the_limit_is_one(verifier: Verifier, tmp_path: Path, start: int) -> None:
+    """However many chunks it spans."""
+    name = "24M"
+    data = content(name)
+    data[: start : 2 * 512] ^= 1
+    data[start:] = 0
+    report = check(verifier, tmp_path / "copy", name, data)
+    assert len(report.extents) == MAX_EXTENTS
+    assert report.totals[Kind.BIT_FLIPS].extents == start // 1024
+    assert report.totals[Kind.ZEROS].extents == 1
+    assert report.last is not None
+    assert (report.last.start, report.last.end) == (start, 24 << 20)
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> tuple[Path, Spec]:
     spec = Spec.parse("30x5000_d2_c2_f7")

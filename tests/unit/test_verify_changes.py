@@ -63,6 +63,38 @@ def test_a_file_that_changes_while_it_is_read(
     assert report.size == spec.size + (change is grow) - (change is shrink)
     if change is grow:
         assert report.extents == [Extent(spec.size, spec.size + 1, Kind.EXCESS, 1)]
+    if change is shrink:
+        assert report.extents == [Extent(spec.size - 1, spec.size, Kind.MISSING, 1)]
+
+
+@pytest.mark.parametrize("left", [0, 100_001, 1 << 20])
+def test_a_file_that_is_cut_before_its_end_is_read(
+    verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """Nothing failed to be read: the bytes are not there."""
+    spec, last = Spec.parse("10M"), 8 << 20
+    path = tmp_path / spec.name
+    write_file(spec.view(0), path, lambda _: None)
+    with path.open("r+b") as file:
+        file.seek(last - 1)
+        file.write(b"x")
+    settled(path)
+    preadv: Callable[..., int] = os.preadv
+
+    def cut(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        if offset == last:
+            os.truncate(path, last + left)
+        return preadv(descriptor, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", cut)
+    report = verifier.verify_file(path, spec)
+    assert report.changed
+    assert report.readable
+    assert report.size == last + left
+    damage, missing = report.extents
+    assert (damage.start, damage.end) == (last - 1, last)
+    end = last + left
+    assert missing == Extent(end, spec.size, Kind.MISSING, spec.size - end)
 
 
 def settled(path: Path) -> None:
