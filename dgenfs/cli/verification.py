@@ -8,7 +8,7 @@ from dgenfs.cli import render
 from dgenfs.cli.arguments import expected, tree_file
 from dgenfs.cli.terminal import UNREAD, print_error, print_json, print_text, progress
 from dgenfs.names.catalog import Directory
-from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
+from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable, reason
 
 IDENTICAL = 0
 DIFFERENT = 1
@@ -73,14 +73,11 @@ class Verification:
                 except (OSError, ValueError, MemoryError) as error:
                     self._add_unchecked(path, error)
 
-    def _add_unchecked(self, path: Path, error: Exception) -> None:
-        if isinstance(error, MemoryError):
-            reason = "out of memory"
-        else:
-            reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        reason = reason.removeprefix(f"{path}: ")
-        print_error(f"{path}: {reason}")
-        self.unchecked.append(Unreadable(str(path), reason))
+    def _add_unchecked(self, path: Path, error: OSError | ValueError | MemoryError) -> None:
+        why = "out of memory" if isinstance(error, MemoryError) else reason(error)
+        why = why.removeprefix(f"{path}: ")
+        print_error(f"{path}: {why}")
+        self.unchecked.append(Unreadable(str(path), why))
 
     @property
     def code(self) -> int:

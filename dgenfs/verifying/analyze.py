@@ -251,7 +251,7 @@ class _DedupCount:
         if tail := block[whole * chunk :]:
             self._pending_tails.append(self._hash(tail))
             self._pending_tail_bytes.append(len(tail))
-            self._zero += not any(tail)
+            self._zero += not np.frombuffer(tail, np.uint8).any()
             if len(self._pending_tails) > max(MERGE, self._tails.size):
                 self._merge_tails()
         self._chunks += whole + bool(tail)

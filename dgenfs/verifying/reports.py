@@ -165,6 +165,11 @@ class Unreadable:
     reason: str
 
 
+def reason(error: OSError | ValueError) -> str:
+    """Return what to say of an error where the path is said beside it."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 @dataclass(slots=True)
 class TreeReport:
     """What verify found in the directory of a tree.

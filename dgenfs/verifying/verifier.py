@@ -27,6 +27,7 @@ from dgenfs.verifying.reports import (
     Kind,
     TreeReport,
     Unreadable,
+    reason,
 )
 
 LISTED = 1024  # names of a directory that are looked at together
@@ -239,7 +240,7 @@ class Verifier:
         except (FileNotFoundError, NotADirectoryError, NotAFileError):
             return inside
         except (OSError, ValueError) as error:
-            return Unreadable(inside, _reason(error))
+            return Unreadable(inside, reason(error))
 
 
 def _others(path: Path, spec: Spec, directory: int | None = None) -> Iterator[str | Unreadable]:
@@ -264,7 +265,7 @@ def _others(path: Path, spec: Spec, directory: int | None = None) -> Iterator[st
     except OSError as error:
         no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
         other = inside and no_directory
-        yield inside[:-1] if other else Unreadable(inside[:-1] or ".", _reason(error))
+        yield inside[:-1] if other else Unreadable(inside[:-1] or ".", reason(error))
 
 
 def _unknown(names: list[str], spec: Spec, directory: int | None) -> list[str]:
@@ -273,7 +274,3 @@ def _unknown(names: list[str], spec: Spec, directory: int | None) -> list[str]:
     unknown = np.empty(len(names), np.uint8)
     find_unknown(text, np.int64(-1 if directory is None else directory), unknown, spec.row)
     return [names[i] for i in np.flatnonzero(unknown)]
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dgenfs.verifying.reports import Unreadable
+from dgenfs.verifying.reports import Unreadable, reason
 
 _TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -91,7 +91,7 @@ def find_files(paths: Iterable[Path], report: Report) -> Iterator[Found]:
 
 def unreadable(path: str, error: OSError) -> Unreadable:
     """Return what to report of an error at ``path``."""
-    return Unreadable(path, error.strerror or str(error))
+    return Unreadable(path, reason(error))
 
 
 def _below(top: Path, report: Report) -> Iterator[Found]:
