@@ -351,7 +351,8 @@ def test_its_name_reaches_the_disk(
     assert ((tmp_path / "out.part", False) in synced) == (kind == "file")
 
 
-def test_the_mode_of_a_file(tmp_path: Path) -> None:
+@KINDS
+def test_the_mode(tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"
     modes = []
 
@@ -360,27 +361,11 @@ def test_the_mode_of_a_file(tmp_path: Path) -> None:
 
     before = os.umask(0o027)
     try:
-        write("64M", out, once(note))
+        write(NAMES[kind], out, once(note))
     finally:
         os.umask(before)
-    assert modes == [0o1640]
-    assert stat.S_IMODE(out.stat().st_mode) == 0o640
-
-
-def test_the_mode_of_a_tree(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    modes = []
-
-    def note() -> None:
-        modes.append(stat.S_IMODE((tmp_path / "out.part").stat().st_mode))
-
-    before = os.umask(0o027)
-    try:
-        write(NAMES["tree"], out, once(note))
-    finally:
-        os.umask(before)
-    assert modes == [0o5750]
-    assert stat.S_IMODE(out.stat().st_mode) == 0o750
+    assert modes == [0o1640 if kind == "file" else 0o5750]
+    assert stat.S_IMODE(out.stat().st_mode) == (0o640 if kind == "file" else 0o750)
 
 
 @pytest.mark.parametrize(
