@@ -5,7 +5,6 @@ No kernel uses ``parallel=True``: threads belong to the callers, who pin them.
 
 import hashlib
 import importlib
-import os
 import pickle
 import pkgutil
 import sys
@@ -43,12 +42,13 @@ def _digest() -> str:
 
 
 _IMPORTED = _digest()
-# What code depends on beside sources and processor. Settings such as NUMBA_BOUNDSCHECK change it;
-# two of them do not.
+# What code depends on beside sources and processor: settings such as BOUNDSCHECK, whether of the
+# environment or of .numba_config.yaml. These do not change it.
+_NO_MATTER = ("CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_DEFAULT_NUM_THREADS")
 _SETTINGS = sorted(
-    (name, value)
-    for name, value in os.environ.items()
-    if name.startswith("NUMBA_") and name not in ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")
+    (name, str(value))
+    for name, value in vars(numba.config).items()
+    if name.isupper() and name not in _NO_MATTER
 )
 _BUILD = (sys.version, sys.flags.optimize, numba.__version__, llvmlite.__version__, np.__version__)
 

@@ -57,6 +57,8 @@ def test_settings_of_the_compiler_are_kept_apart(copy: Copy) -> None:
     assert copy.start(environment=checked) == (COMPILED, "")
     assert copy.start(environment=checked) == (LOADED, "")
     assert copy.start(environment={"NUMBA_NUM_THREADS": "1"}) == (LOADED, "")
+    assert copy.run("from numba import config; config.BOUNDSCHECK = 0\n" + PROGRAM) == COMPILED
+    assert copy.run() == LOADED
 
 
 def test_sources_that_change_during_the_start(copy: Copy) -> None:
