@@ -76,7 +76,8 @@ _REFUSED = {
     "direct_io": "say io=direct",
 }
 
-_PART = re.compile(r'(?:\\.|"[^"]*"|[^,])+')
+_PART = re.compile(r'(?:\\.|"[^"]*"|[^,])+', re.DOTALL)
+_QUOTED = re.compile(r'\\(.)|"([^"]*)"', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,16 @@ class Options:
         return bool(self.flags & _FLAGS["ro"][0])
 
 
+def split(given: Iterable[str]) -> list[str]:
+    """Return the options of lists; a comma behind a backslash or in quotes is one of a value."""
+    return [part for one in given for part in _PART.findall(one)]
+
+
+def escaped(text: str) -> str:
+    """Return what is one option, and of just this text, to ``split`` and to libfuse."""
+    return re.sub(r"[\\,]", r"\\\g<0>", text)
+
+
 def parse(given: Iterable[str], *, unknown_too: bool = False) -> Options:
     """Read lists such as ``noexec,cache=1G``; the last of two that contradict each other holds.
 
@@ -111,7 +122,7 @@ def parse(given: Iterable[str], *, unknown_too: bool = False) -> Options:
     Raises:
         ValueError: an option is unknown, has no such value, or cannot work here.
     """
-    parts = [part for one in given for part in _PART.findall(one)]
+    parts = split(given)
     remount = "remount" in parts
     flags = _USUAL_FLAGS | _FLAGS["ro"][0]
     for_libfuse = []
@@ -122,11 +133,14 @@ def parse(given: Iterable[str], *, unknown_too: bool = False) -> Options:
             to_set, to_clear = _FLAGS[part]
             flags = flags & ~to_clear | to_set
             for_libfuse.append(part)
+        elif remount:
+            continue
         elif part in _OF_LIBFUSE or (name in _OF_LIBFUSE_WITH_VALUES and value):
-            for_libfuse.append(_escaped(part))
+            # Quotes stay: Linux takes them off.
+            for_libfuse.append(escaped(re.sub(r"(?s)\\(.)", r"\1", part)))
         elif name in _OWN and has_value:
             settings |= _setting(part, name, value)
-        elif not _means_nothing(part) and not (remount and name in _REFUSED):
+        elif not _means_nothing(part):
             if name in _REFUSED:
                 raise ValueError(f"-o {part}: {_REFUSED[name]}")
             if not unknown_too:
@@ -136,16 +150,12 @@ def parse(given: Iterable[str], *, unknown_too: bool = False) -> Options:
 
 def _means_nothing(part: str) -> bool:
     """Return whether it is for mount(8), systemd(1) or file systems that change."""
-    known = part in _OF_FSTAB or part in _WITHOUT_EFFECT or part == "remount"
+    known = part in (*_OF_FSTAB, *_WITHOUT_EFFECT, "remount")
     return known or part.startswith(_NOT_FOR_LINUX)
 
 
-def _escaped(part: str) -> str:
-    """Return what libfuse does not take apart at a comma."""
-    return re.sub(r"\\.|,", lambda found: found[0] if found[0] != "," else r"\,", part)
-
-
 def _setting(part: str, name: str, value: str) -> dict[str, Any]:
+    value = _QUOTED.sub(lambda found: found[1] or found[2] or "", value)
     try:
         if name == "cache":
             return {"cache_bytes": parse_size(value)}

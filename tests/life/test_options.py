@@ -1,5 +1,6 @@
 """Options of -o: what they mean, and that they do it in a mount."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from mounting import mounted
 from processes import run
 
 from dgenfs.mount.io_mode import Io
-from dgenfs.mount.options import parse
+from dgenfs.mount.options import escaped, parse
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,39 @@ def test_options_that_mean_nothing_here() -> None:
 def test_a_comma_in_a_value() -> None:
     line = r'context="a:b:c0,c1",fsname=one\,two,noexec'
     assert parse([line]).for_libfuse == (r'context="a:b:c0\,c1"', r"fsname=one\,two", "noexec")
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ("fsname=a\\", "a\\"),
+        (r"fsname=a\\", "a\\"),
+        (r"fsname=a\b\,c", "ab,c"),
+        (escaped('fsname=",\\",\n'), '",\\",\n'),
+    ],
+)
+def test_no_option_is_swallowed(given: str, plain: str) -> None:
+    """Each backslash for libfuse has a character behind it."""
+    (option,) = parse([given]).for_libfuse
+    assert re.fullmatch(r"(\\.|[^\\,])*", option, re.DOTALL)
+    assert re.sub(r"\\(.)", r"\1", option) == f"fsname={plain}"
+
+
+def test_a_backslash_at_the_end(tmp_path: Path) -> None:
+    with mounted(tmp_path, NAME, "--allow-other", "-o", "fsname=a\\", checked=False) as mount:
+        found = run("findmnt", "-n", "-o", "OPTIONS", mount.path).out.decode().strip().split(",")
+        assert "allow_other" in found
+        right(mount.path / NAME)
+
+
+@pytest.mark.parametrize("value", [r"/tmp/a\,b", '"/tmp/a,b"', r'/tmp/"a,"b', r"\/tmp/a\,b"])
+def test_a_comma_in_a_value_of_our_own(value: str) -> None:
+    assert parse([f"log_file={value},rw"]).settings == {"log_file": Path("/tmp/a,b")}
+
+
+def test_a_remount_changes_flags_only() -> None:
+    line = "remount,rw,noexec,seclabel,cache=x,allow_root,fsname=x,io=direct,user_id=0"
+    found = parse([line])
+    assert (found.remount, found.read_only, found.settings) == (True, False, {})
+    assert found.flags == parse(["rw,noexec"]).flags
+    assert set(found.for_libfuse) <= {"rw", "noexec"}
