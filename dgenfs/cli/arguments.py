@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from dgenfs.machine.directories import is_directory
 from dgenfs.names.catalog import ROOT, Directory, File, find_file
 from dgenfs.names.grammar import MAX_SEED, SpecError, parse_size
 from dgenfs.names.suggest import nearest_name
@@ -41,11 +42,15 @@ _SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX
 
 
 def target(output: str | None, name: str) -> Path:
-    """Return where to write: like cp, into a directory that is there."""
+    """Return where to write: like cp, into a directory that is there.
+
+    Raises:
+        OSError: whether it is one cannot be told.
+    """
     base = PurePath(name).name
     if output is None:
         return Path(base)
-    return Path(output, base) if Path(output).is_dir() else Path(output)
+    return Path(output, base) if is_directory(Path(output)) else Path(output)
 
 
 def require_own_name(path: Path, file: File, part: "View", output: str | None) -> None:

@@ -4,41 +4,35 @@ Each command imports what it needs when it runs: help, a usage error and the mea
 no compiler, which takes longer to load than all the rest.
 """
 
-import logging
 import signal
-import sys
-import threading
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.text import Text
 
 from dgenfs import logs
 from dgenfs.cli.interruption import end_when_signaled
+from dgenfs.cli.running import run
 from dgenfs.cli.terminal import (
     FAILED,
     UNREAD,
     USAGE,
     errors,
-    leave,
-    open_standard_streams,
     print_error,
     print_json,
     print_text,
-    print_unforeseen,
     progress,
     standard_output,
 )
 from dgenfs.mount.io_mode import Io
+from dgenfs.mount.options import MAX_WORKERS
 
 UNFORESEEN = 2  # as 1 of verify says that a copy is different
 
 TO_STOP = 0.5  # seconds from a signal to the end of a command whose storage hangs
 TO_CLEAN_UP = 5.0  # the same of one that removes first what it wrote
-
-log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Test data with an exact deduplication and compression ratio.",
@@ -48,27 +42,9 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line and end the process, without a traceback whatever happens."""
-    code: str | int | None = UNFORESEEN
-    try:
-        open_standard_streams()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # What nohup has the process ignore stays ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, lambda number, _: sys.exit(128 + number))
-        logging.raiseExceptions = False  # of a log that cannot be written
-        sys.unraisablehook = lambda ignored: log.debug("ignored", exc_info=ignored.exc_value)
-        threading.excepthook = lambda ended: print_unforeseen(ended.exc_value or SystemExit())
-        code = _run()
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
-    except SystemExit as end:
-        code = end.code
-    except BaseException as error:
-        print_unforeseen(error)
-    finally:
-        leave(code)
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    run(_run, UNFORESEEN)
 
 
 def _run() -> str | int | None:
@@ -264,7 +240,11 @@ Foreground = Annotated[bool, typer.Option("-f", "--foreground", help="Stay in th
 AllowOther = Annotated[bool, typer.Option("--allow-other", help="Let other users read.")]
 WorkersPerNode = Annotated[
     int,
-    typer.Option(min=0, max=256, help="Threads on each NUMA node; 0 is one a CPU and one more."),
+    typer.Option(
+        min=0,
+        max=MAX_WORKERS,
+        help="Threads on each NUMA node; 0 is one a CPU and one more.",
+    ),
 ]
 CacheSize = Annotated[
     str | None,
@@ -351,7 +331,7 @@ def install_helper(
     remove: Annotated[bool, typer.Option("--remove", help="Remove them again.")] = False,
 ) -> None:
     """Link into /sbin what mount(8) and fstab(5) need for `-t fuse.dgenfs`."""
-    from dgenfs.cli.mount_helper import FOLDER, install
+    from dgenfs.cli.helper_links import FOLDER, install, uninstall
 
     with errors():
-        print_text(*install(FOLDER, remove=remove))
+        print_text(*(uninstall(FOLDER) if remove else install(FOLDER)))

@@ -7,17 +7,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mounting import DGENFS, END_SECONDS
-from privileges import NOBODY, give_compiled_code
+from privileges import NOBODY, folder_of_nobody, give_compiled_code
 from processes import Done, daemons_of, eventually, run
 
-from dgenfs.cli.mount_helper import PROGRAMS, install, names_of
+import dgenfs
+from dgenfs.cli.helper_links import PROGRAMS, installed, link, require_roots, uninstall
+from dgenfs.cli.mount_helper import names_of
 from dgenfs.mount.mountpoint import MountError
 
 LINE = "1G_d4_c2.bin,1000x1M {} fuse.dgenfs cache=8M,allow_other,nofail,_netdev,x-systemd.automount"
@@ -43,6 +45,24 @@ fi
 shift 3
 exec "$@"
 """
+
+# Interrupts the process when it imports a module.
+INTERRUPT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == os.environ["AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
+
+# For another Python than that of the tests.
+OUR_PACKAGES = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(Path(dgenfs.__file__).parents[1]), *filter(None, sys.path)]),
+}
 
 
 @dataclass
@@ -99,7 +119,7 @@ def machine() -> Iterator[Machine]:
         eventually(lambda: command.read_bytes().startswith(b"sleep") or holder.poll() is not None)
         inside = ("nsenter", "-m", "-t", str(holder.pid))
         found = Machine(*paths, inside, Path(f"/proc/{holder.pid}/mounts"))
-        found.run(f"{DGENFS} install-helper")
+        link(folder / "sbin", installed())  # which need not be root's
         yield found
     finally:
         for pid in [pid for path in paths for pid in daemons_of_helper(path)]:
@@ -182,28 +202,125 @@ def test_by_hand(machine: Machine) -> None:
     machine.run(f"umount {path}")
 
 
+def test_a_namespace_of_another(machine: Machine) -> None:
+    """mount(8) -N leaves it to its helpers to go there."""
+    helper = f"{Path(DGENFS).with_name('mount.fuse.dgenfs')} none {machine.path}"
+    done = machine.run(f"{helper} -N /proc/1/ns/mnt -t fuse.dgenfs", code=1)
+    assert done.err.startswith("dgenfs: -N: dgenfs mounts where it runs: say nsenter")
+
+
+def test_values_in_quotes(machine: Machine) -> None:
+    """An option in a value is none: rw of mount(8) goes, that of a value stays."""
+    log = machine.path.with_name("a,rw,b")
+    machine.run(f"""mount -t dgenfs -o 'log_file="{log}"' none {machine.path}""")
+    assert log.exists()
+
+
+def test_interrupted_while_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    helper = Path(DGENFS).with_name("mount.fuse.dgenfs")
+    for module in ("dgenfs.cli", "typer", "trio"):
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "AT": module}
+        done = run(helper, "none", tmp_path / "none", environment=environment, code=None)
+        assert done.code in (-signal.SIGINT, 128 + signal.SIGINT, 1)
+        assert "Traceback" not in done.err
+        assert (done.code == 1) == ("none: " in done.err)  # it went so far without
+
+
+def test_it_cannot_start(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ImportError('is broken')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    helper = Path(DGENFS).with_name("mount.fuse.dgenfs")
+    done = run(helper, "none", tmp_path, environment=environment, code=32)
+    assert done.err == "dgenfs: cannot start: ImportError: is broken\n"
+
+
 def test_install_and_remove(tmp_path: Path) -> None:
     links = [tmp_path / name for name in PROGRAMS]
-    assert all(" now" in line for line in install(tmp_path))
+    assert all(" now" in line for line in link(tmp_path, installed()))
     assert [link.readlink() for link in links] == [Path(DGENFS).with_name(p) for p in PROGRAMS]
-    assert all(" already" in line for line in install(tmp_path))
+    assert all(" already" in line for line in link(tmp_path, installed()))
     links[0].unlink()
     links[0].symlink_to(f"/an/older/{PROGRAMS[0]}")
-    assert [line.split()[-1] for line in install(tmp_path)] == ["now", "already"]
-    assert install(tmp_path, remove=True) == [f"{link}: removed" for link in links]
+    assert [line.split()[-1] for line in link(tmp_path, installed())] == ["now", "already"]
+    assert uninstall(tmp_path) == [f"{link}: removed" for link in links]
     assert list(tmp_path.iterdir()) == []
-    assert install(tmp_path, remove=True) == []
+    assert uninstall(tmp_path) == []
 
 
-@pytest.mark.parametrize("remove", [False, True])
-def test_what_is_not_ours_stays(tmp_path: Path, remove: bool) -> None:
-    link = tmp_path / PROGRAMS[1]
+def test_installed_without_a_venv(tmp_path: Path) -> None:
+    """Programs need not be beside Python."""
+    python = Path(sys.executable).resolve()
+    for name in PROGRAMS:
+        (tmp_path / name).touch()
+    script = tmp_path / "dgenfs"
+    script.write_text(
+        "from dgenfs.cli.helper_links import installed\nprint(*installed(), sep='\\n')\n"
+    )
+    done = run(python, script, environment=OUR_PACKAGES)
+    assert done.out.decode().split() == [str(tmp_path / name) for name in PROGRAMS]
+
+
+@pytest.mark.parametrize("way", ["program", "folder", "link", "group"])
+def test_what_others_may_write_to_is_not_linked(way: str) -> None:
+    with folder_of_nobody() as folder, tempfile.TemporaryDirectory() as of_root:
+        place = folder if way == "folder" else Path(of_root)
+        program = place / PROGRAMS[0]
+        program.touch()
+        wrong = program
+        if way == "program":
+            os.chown(program, NOBODY, NOBODY)
+        elif way == "folder":
+            wrong = folder
+        elif way == "link":
+            (folder / "there").symlink_to(place)  # nobody may lead it elsewhere
+            program, wrong = folder / "there" / PROGRAMS[0], folder
+        elif way == "group":
+            program.chmod(0o775)
+        with pytest.raises(MountError, match=rf"^{wrong}: .*only root may own or write to it"):
+            require_roots(program)
+        program.resolve().chmod(0o755)
+        if way == "group":
+            require_roots(program)  # below /tmp, which is sticky
+
+
+def test_a_venv_of_a_user(tmp_path: Path) -> None:
+    with folder_of_nobody() as folder:
+        run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
+        for name in PROGRAMS:
+            (folder / "venv" / "bin" / name).touch()
+        code = "import sys; from dgenfs.cli.helper_links import *; install(Path(sys.argv[1]))"
+        done = run(
+            *(folder / "venv" / "bin" / "python", "-c", code, tmp_path),
+            environment=OUR_PACKAGES,
+            code=1,
+        )
+        assert f"MountError: {folder}: belongs to user {NOBODY}" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(machine: Machine) -> None:
+    """It takes out what is there, and links it again if this checkout and Python are root's."""
+    assert machine.run(f"{DGENFS} install-helper --remove").out.count(b": removed\n") == 2
+    done = machine.run(f"{DGENFS} install-helper", code=None)
+    if done.code == 0:
+        assert done.out.count(b" now\n") == 2
+        machine.run(f"mount {machine.path}")
+    else:
+        assert (done.code, done.err.count("only root may own")) == (1, 1)
+        machine.run(f"mount {machine.path}", code=None)
+        assert machine.options(machine.path) == set()
+
+
+@pytest.mark.parametrize("change", [lambda folder: link(folder, installed()), uninstall])
+def test_what_is_not_ours_stays(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    there = tmp_path / PROGRAMS[1]
     for make in ("touch", "mkdir", "ln -s /bin/true"):
-        run(*make.split(), link)
+        run(*make.split(), there)
         with pytest.raises(MountError, match="move it away first"):
-            install(tmp_path, remove=remove)
-        assert list(tmp_path.iterdir()) == [link]
-        run("rm", "-r", link)
+            change(tmp_path)
+        assert list(tmp_path.iterdir()) == [there]
+        run("rm", "-r", there)
 
 
 def test_sources() -> None:

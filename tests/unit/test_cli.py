@@ -13,6 +13,8 @@ import pytest
 from compiling import COMPILED_CODE
 from privileges import small_disk
 
+from dgenfs.cli.arguments import target
+
 DGENFS = [str(Path(sys.executable).with_name("dgenfs"))]
 NAME = "3M+5_d2_c2_s3.bin"
 DATA = oracle.read(oracle.parse(NAME), 0, 0, 4 << 20)
@@ -385,3 +387,9 @@ def read_terminal(leader: int) -> bytes:
 
 def test_version(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout == b"dgenfs 0.1.0, content format v1\n"
+
+
+def test_an_output_that_cannot_be_told(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="loop"):
+        target(str(tmp_path / "loop"), "1K")
