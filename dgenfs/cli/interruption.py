@@ -10,7 +10,6 @@ for one that reached nobody.
 import os
 import select
 import signal
-import sys
 import threading
 import time
 
@@ -29,7 +28,12 @@ def end_when_signaled(grace: float) -> None:
     heeded = {number for number in signals if signal.getsignal(number) is not signal.SIG_IGN}
     told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(heeded, told, grace), daemon=True).start()
+    try:
+        threading.Thread(target=_watch, args=(heeded, told, grace), daemon=True).start()
+    except RuntimeError:  # no thread can be started, so few commands have others to wait for
+        signal.set_wakeup_fd(-1)
+        os.close(told)
+        os.close(tell)
 
 
 def _watch(signals: set[signal.Signals], told: int, grace: float) -> None:
@@ -42,6 +46,9 @@ def _watch(signals: set[signal.Signals], told: int, grace: float) -> None:
         else:
             came.update(signals & signal.sigpending())
     time.sleep(grace)
-    if sys.stderr is not None and sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
-    os._exit(128 + min(came))
+    try:
+        # A terminal that is stopped would keep us for ever.
+        if os.isatty(2) and select.select([], [2], [], 0)[1]:
+            os.write(2, _SHOW_CURSOR)
+    finally:
+        os._exit(128 + min(came))

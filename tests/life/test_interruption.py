@@ -1,8 +1,11 @@
 """A command ends soon after a signal, whatever its threads wait for."""
 
 import os
+import pty
 import signal
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 from mounting import DGENFS, Mount, mounted
-from processes import eventually
+from privileges import AS_NOBODY
+from processes import eventually, run
 
 SECONDS = 10  # a command has 1; the machine may be busy
 TREE = "1000000x256K_d1_c1"  # files that Linux keeps no pages of: it reads others without a way out
@@ -112,3 +116,107 @@ def test_gen_to_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
         eventually(lambda: idle(process.pid), 60)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 128 + signal.SIGINT
+
+
+# A command whose main thread is stuck.
+STUCK = """
+import signal, sys, time
+from dgenfs.cli.interruption import end_when_signaled
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
+end_when_signaled(0)
+{}
+print("stuck", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+@contextmanager
+def stuck(
+    program: str = "", stderr: int = subprocess.DEVNULL, before: str = ""
+) -> Iterator["subprocess.Popen[bytes]"]:
+    shell = ("sh", "-c", f'{before} exec "$@"', "sh")
+    command = (*shell, sys.executable, "-c", STUCK.format(program))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"stuck\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_terminal_that_is_stopped(stopped: bool) -> None:
+    """Whoever writes to it waits until somebody has it go on."""
+    leader, follower = pty.openpty()
+    try:
+        with stuck(stderr=follower) as process:
+            if stopped:
+                termios.tcflow(follower, termios.TCOOFF)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 128 + signal.SIGINT
+        if not stopped:
+            assert os.read(leader, 64) == b"\r\x1b[K\x1b[?25h"
+    finally:
+        termios.tcflow(follower, termios.TCOON)
+        os.close(leader)
+        os.close(follower)
+
+
+@pytest.mark.parametrize("closed", ["sys.stderr.close()", "import os; os.close(2)"])
+def test_standard_error_is_closed(closed: str) -> None:
+    with stuck(closed) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 128 + signal.SIGTERM
+
+
+def test_an_ignored_signal_ends_nothing() -> None:
+    with stuck(before="trap '' HUP INT;") as process:
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        assert process.wait(SECONDS) == 128 + signal.SIGTERM
+
+
+# Runs a command where no thread can be started.
+NO_THREAD = """
+import resource
+from dgenfs.cli.main import main
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+main()
+"""
+
+
+def test_no_thread_can_be_started() -> None:
+    program = (*AS_NOBODY, sys.executable, "-c", NO_THREAD)
+    assert b"distinct bytes" in run(*program, "explain", "1M").out
+    done = run(*program, "umount", "/", code=1)
+    assert done.err == "dgenfs: /: no dgenfs is mounted there\n"
+
+
+# A program that gets signals.
+SIGNALED = """
+import os, signal, time
+from dgenfs.cli.running import run
+
+def command():
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
+        time.sleep(0)
+    return 7
+
+run(command, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ignored", "code"),
+    [("INT TERM HUP", 7), ("INT TERM", 129), ("INT HUP", 143), ("TERM HUP", 130)],
+)
+def test_a_program_leaves_ignored_signals_ignored(ignored: str, code: int) -> None:
+    shell = ("sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh")
+    done = run(*shell, sys.executable, "-c", SIGNALED, code=code)
+    assert (done.out, done.err) == (b"", "")
