@@ -212,7 +212,8 @@ def test_a_namespace_of_another(machine: Machine) -> None:
 def test_values_in_quotes(machine: Machine) -> None:
     """An option in a value is none: rw of mount(8) goes, that of a value stays."""
     log = machine.path.with_name("a,rw,b")
-    machine.run(f"""mount -t dgenfs -o 'log_file="{log}"' none {machine.path}""")
+    command = f"""mount -t dgenfs -o 'log_file="{log}"' none {machine.path.parent}"""
+    assert "is not empty" in machine.run(command, code=32).err
     assert log.exists()
 
 
@@ -305,7 +306,8 @@ def test_the_command(machine: Machine) -> None:
     done = machine.run(f"{DGENFS} install-helper", code=None)
     if done.code == 0:
         assert done.out.count(b" now\n") == 2
-        machine.run(f"mount {machine.path}")
+        done = machine.run(f"mount -t dgenfs none {machine.path.parent}", code=32)
+        assert "is not empty" in done.err
     else:
         assert (done.code, done.err.count("only root may own")) == (1, 1)
         machine.run(f"mount {machine.path}", code=None)
