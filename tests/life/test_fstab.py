@@ -20,6 +20,8 @@ from processes import Done, daemons_of, eventually, run
 import dgenfs
 from dgenfs.cli.helper_links import PROGRAMS, installed, link, require_roots, uninstall
 from dgenfs.cli.mount_helper import names_of
+from dgenfs.kernels import code_cache
+from dgenfs.kernels.jit import warm_up
 from dgenfs.mount.mountpoint import MountError
 
 LINE = "1G_d4_c2.bin,1000x1M {} fuse.dgenfs cache=8M,allow_other,nofail,_netdev,x-systemd.automount"
@@ -82,7 +84,8 @@ class Machine:
     mounts: Path
 
     def run(self, command: str, code: int | None = 0) -> Done:
-        return run(*self.inside, *shlex.split(command), code=code)
+        compiled = {**os.environ, "XDG_CACHE_HOME": str(self.path.with_name("cache"))}
+        return run(*self.inside, *shlex.split(command), code=code, environment=compiled)
 
     def options(self, path: Path) -> set[str]:
         """Those of what is mounted at ``path``, nothing if nothing is."""
@@ -120,6 +123,9 @@ def machine() -> Iterator[Machine]:
         inside = ("nsenter", "-m", "-t", str(holder.pid))
         found = Machine(*paths, inside, Path(f"/proc/{holder.pid}/mounts"))
         link(folder / "sbin", installed())  # which need not be root's
+        # Where ours is kept may not be seen there, and to compile takes long.
+        warm_up()
+        shutil.copytree(code_cache.folder(), folder / "cache" / "dgenfs")
         yield found
     finally:
         for pid in [pid for path in paths for pid in daemons_of_helper(path)]:
