@@ -66,9 +66,12 @@ class Copy:
         (self.path / "steps.py").write_text(STEPS)
         folder, environment = PLACES[place]
         self.place = path / folder
-        self.environment = {"PYTHONPATH": str(path), "HOME": "/dev/null"} | {
-            name: str(path / value) for name, value in environment.items()
-        }
+        # Sources change within the second by which Python tells whether its own code is stale.
+        self.environment = {
+            "PYTHONPATH": str(path),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": "/dev/null",
+        } | {name: str(path / value) for name, value in environment.items()}
 
     def start(
         self,

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Callable
 
 from dgenfs.escapes import escaped
@@ -34,7 +35,11 @@ def run_in_background(work: Callable[[Callable[[], None]], None]) -> int:
         _be_the_child(work, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        message = pipe.read()
+        try:
+            message = pipe.read()
+        except BaseException:  # a signal: who gives up wants no mount
+            os.kill(child, signal.SIGTERM)
+            raise
     if message != _READY:
         os.waitpid(child, 0)
         raise MountError(message.decode() or "ended before it was ready")

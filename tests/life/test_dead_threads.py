@@ -5,7 +5,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import psutil
 import pytest
 from clients import NAME, clients_of
 from mounting import DGENFS, END_SECONDS, PLANES, cleaned, ended, environment_of, mounted
@@ -109,9 +108,8 @@ def test_a_launcher_that_is_interrupted_while_it_waits(tmp_path: Path) -> None:
             [*with_fault("silence", "workers", "60"), "mount", path, NAME],
             env=environment_of({"DGENFS_LOG": "off"}),
         )
-        alone = psutil.Process(launcher.pid).num_threads()
-        eventually(lambda: psutil.Process(launcher.pid).num_threads() > alone)
-        eventually(lambda: mounted_at(path) is not None)
+        waits = Path(f"/proc/{launcher.pid}/wchan")  # for the daemon it waits in a pipe
+        eventually(lambda: mounted_at(path) is not None and "futex" in waits.read_text())
         launcher.send_signal(signal.SIGINT)
         assert launcher.wait(20) == 128 + signal.SIGINT
         eventually(lambda: daemons_of(path) == [])
