@@ -111,7 +111,7 @@ def warm_up() -> None:
     """Compile all kernels, or load them from the disk where an earlier run compiled them.
 
     A kernel is compiled when its module is imported; this imports them all, so that no request
-    waits for a compiler. Measured on two cores of an EPYC 9004: 7 s once, 0.5 s after.
+    waits for a compiler. Measured on two cores of an EPYC 9004: 10 to 20 s once, 0.5 s after.
     """
     for module in pkgutil.iter_modules([str(_SOURCES)]):
         importlib.import_module(f"dgenfs.kernels.{module.name}")

@@ -20,9 +20,16 @@ BY_THE_MODE = (
 
 AS_ROOT = () if os.geteuid() == 0 else ("sudo", "--non-interactive")
 NOBODY = 65534
+
+
+def user_command(number: int) -> tuple[str, ...]:
+    """What runs a command as a user without groups, by its number."""
+    return ("setpriv", f"--reuid={number}", f"--regid={number}", "--clear-groups")
+
+
 # As a user without rights; but Python may lie in root's own folder, which only this one opens.
 AS_NOBODY = (
-    *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+    *user_command(NOBODY),
     *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"),
 )
 

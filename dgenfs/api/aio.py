@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from dgenfs.api.filling import fill, fill_inside
 from dgenfs.api.generator import DataGenerator
-from dgenfs.machine.gate import CLOSED, Gate, wait_until_left
+from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
 from dgenfs.names.spec import Spec
 
 INLINE = 64 << 10  # bytes that are filled on the loop's own thread: 3 µs, a thread costs 50 µs
@@ -118,6 +118,7 @@ class AsyncDataGenerator:
             )
         finally:
             gate.words[CLOSED] = 1
-            wait_until_left(gate.address)
+            if gate.forks == FORKS[0]:
+                wait_until_left(gate.address)
             gate.held.clear()
         return size

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dgenfs.content.view import ContentRange, View
 from dgenfs.kernels.fill import SLICE, fill_slices
 from dgenfs.machine import pinned
-from dgenfs.machine.gate import CLOSED, Gate, wait_until_left
+from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
 from dgenfs.machine.system_calls import current_cpu
 
 # Bytes of a buffer for each thread, at the least. Waking one takes 50 µs on a virtual machine: two
@@ -40,7 +40,8 @@ def fill(view: View, out: NDArray[np.uint8], offset: int, threads: int | None) -
         _fill(gate, view, out, offset, threads)
     finally:
         gate.words[CLOSED] = 1
-        wait_until_left(gate.address)
+        if gate.forks == FORKS[0]:
+            wait_until_left(gate.address)
         gate.held.clear()
 
 

@@ -19,7 +19,7 @@ from dgenfs.content.view import View
 from dgenfs.kernels.trees import make_files
 from dgenfs.machine import topology
 from dgenfs.machine.file_users import storage_user
-from dgenfs.machine.gate import CLOSED, Gate, wait_until_left
+from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
 from dgenfs.machine.threads import in_order
 from dgenfs.names.spec import Spec
 
@@ -271,4 +271,5 @@ def _on_threads(
                 progress(length)
         finally:
             gate.words[CLOSED] = 1
-            wait_until_left(gate.address)
+            if gate.forks == FORKS[0]:
+                wait_until_left(gate.address)

@@ -13,6 +13,8 @@ import signal
 import threading
 import time
 
+from dgenfs.machine.endings import ending_signals
+
 LOOK = 0.2  # seconds between two looks for a signal that reached nobody
 
 _SHOW_CURSOR = b"\r\x1b[K\x1b[?25h"  # which a bar hides; ECMA-48, and DECTCEM of terminals
@@ -24,8 +26,7 @@ def end_when_signaled(grace: float) -> None:
     Args:
         grace: seconds that the main thread has to end by itself, after at most LOOK.
     """
-    signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    heeded = {number for number in signals if signal.getsignal(number) is not signal.SIG_IGN}
+    heeded = set(ending_signals())
     told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     try:

@@ -27,7 +27,7 @@ from dgenfs.cli.terminal import (
     standard_output,
 )
 from dgenfs.mount.io_mode import Io
-from dgenfs.mount.options import MAX_WORKERS
+from dgenfs.mount.options import MAX_WORKERS, parse
 
 UNFORESEEN = 2  # as 1 of verify says that a copy is different
 
@@ -289,7 +289,6 @@ def mount(
 ) -> None:
     """Mount the file system: every name is a file."""
     from dgenfs.cli.mounting import start
-    from dgenfs.mount.options import parse
     from dgenfs.names.grammar import parse_size
 
     with errors():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from dgenfs.cli.terminal import leave, open_standard_streams, print_unforeseen
+from dgenfs.machine.endings import ending_signals
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,8 @@ def run(command: Callable[[], str | int | None], unforeseen: int) -> NoReturn:
     code: str | int | None = unforeseen
     try:
         open_standard_streams()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # What nohup has the process ignore stays ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
+        for number in ending_signals():
+            if number != signal.SIGINT:  # which Python raises as KeyboardInterrupt
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
         logging.raiseExceptions = False  # of a log that cannot be written
         sys.unraisablehook = lambda ignored: log.debug("ignored", exc_info=ignored.exc_value)

@@ -6,7 +6,6 @@ signal's handler raises, and the threads go on.
 
 import ctypes
 import os
-import weakref
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ wait_until_left = ctypes.CDLL(None).pthread_rwlock_wrlock
 for _function in (_try_read_lock, _unlock, wait_until_left):
     _function.argtypes = (ctypes.c_size_t,)
 
+FORKS = [0]  # from the first process with gates to this one
+
 
 class Gate:
     """Threads enter, write and leave, until the gate is closed.
@@ -31,27 +32,30 @@ class Gate:
     It is closed in the ``finally`` of who waits, for good, by these very statements::
 
         gate.words[CLOSED] = 1
-        wait_until_left(gate.address)
+        if gate.forks == FORKS[0]:
+            wait_until_left(gate.address)
         gate.held.clear()
 
     They are no method: a signal's handler may raise where a Python function begins, and after any
-    call, but not before the call of one in C.
+    call, but not before the call of one in C. A forked child, which a handler may have made, has
+    none of the threads that are inside, and would wait for them for ever.
 
     Attributes:
+        forks: FORKS[0] when it was made.
         words: int64[16], the lock and CLOSED.
         address: of ``words``.
         held: what the threads inside work on. They refer to it while they are inside only, so that
             a buffer can be resized or unmapped as soon as its fill has returned.
     """
 
-    __slots__ = ("__weakref__", "address", "held", "words")
+    __slots__ = ("address", "forks", "held", "words")
 
     def __init__(self) -> None:
         """Make an open gate with nobody inside."""
+        self.forks = FORKS[0]
         self.words = np.zeros(_WORDS, np.int64)
         self.address: int = self.words.ctypes.data
         self.held: list[Any] = []
-        _gates.add(self)
 
     def enter(self) -> bool:
         """Go inside, unless the gate is closed; return whether."""
@@ -67,13 +71,8 @@ class Gate:
         _unlock(self.address)
 
 
-_gates: "weakref.WeakSet[Gate]" = weakref.WeakSet()
+def _count_fork() -> None:
+    FORKS[0] += 1
 
 
-def _empty() -> None:
-    for gate in _gates:
-        gate.words[:CLOSED] = 0
-
-
-# A forked child has none of the threads that are inside, and would wait for them for ever.
-os.register_at_fork(after_in_child=_empty)
+os.register_at_fork(after_in_child=_count_fork)

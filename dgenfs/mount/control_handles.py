@@ -104,7 +104,7 @@ class ControlHandles:
         if _is_whole(bytes(opened.written)):
             await self._take(opened)
 
-    async def flush(self, fh: int) -> None:
+    def flush(self, fh: int) -> None:
         """Say at close(2) that what was written is not whole.
 
         It may go on: a shell closes what it hands on to each command that writes a part of it.

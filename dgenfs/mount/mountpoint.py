@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 FSTYPE = "fuse.dgenfs"
 DEVICE = Path("/dev/fuse")
 DESCRIPTORS = 16  # that a mount opens, and some to spare for its end
-ANSWER_SECONDS = 30  # that a new mount may take for a first answer
+ANSWER_SECONDS = 30  # that libfuse may take for FUSE_INIT, and a mount for an answer
 END_SECONDS = 5  # that a daemon gets to end before it is killed
 
 

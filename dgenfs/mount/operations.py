@@ -327,7 +327,7 @@ class Operations(pyfuse3.Operations):
     async def flush(self, fh: FileHandleT) -> None:
         """Answer EINVAL if a control file's new values are not whole."""
         if fh in self._control_handles:
-            await self._control_handles.flush(fh)
+            self._control_handles.flush(fh)
 
     @handler(Opcode.RELEASE)
     async def release(self, fh: FileHandleT) -> None:

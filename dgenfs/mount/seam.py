@@ -21,12 +21,12 @@ import numpy as np
 from dgenfs.kernels.scratch import REQUEST_BYTES
 from dgenfs.kernels.serve import pump
 from dgenfs.machine.system_calls import name_thread
+from dgenfs.mount import mountpoint
 from dgenfs.mount.init_reply import MAX_REPLY, Offer, ProtocolError, amend_init, offer_of
 
 log = logging.getLogger(__name__)
 
 _BUFFER = 4 << 20  # bytes of messages under way; a listing's reply may be 1 MiB
-_ANSWER_SECONDS = 30  # that libfuse may take for FUSE_INIT
 _SO_SNDBUFFORCE = 32  # asm-generic/socket.h; needs CAP_NET_ADMIN
 
 
@@ -76,12 +76,14 @@ class Seam:
             OSError: the file system is no longer mounted.
         """
         request = os.read(self.fuse, REQUEST_BYTES)
-        self.control.settimeout(_ANSWER_SECONDS)
+        self.control.settimeout(mountpoint.ANSWER_SECONDS)
         try:
             self.control.send(request)
             reply = self.control.recv(MAX_REPLY)
         except TimeoutError as error:
-            raise ProtocolError(f"libfuse answers nothing for {_ANSWER_SECONDS} s") from error
+            raise ProtocolError(
+                f"libfuse answers nothing for {mountpoint.ANSWER_SECONDS} s"
+            ) from error
         self.control.settimeout(None)
         os.write(self.fuse, amend_init(request, reply))
         return offer_of(request)

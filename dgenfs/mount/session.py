@@ -18,6 +18,7 @@ from dgenfs.kernels.counters import COUNTERS
 from dgenfs.kernels.jit import warm_up
 from dgenfs.kernels.opening import Opening
 from dgenfs.machine import topology
+from dgenfs.machine.endings import ending_signals
 from dgenfs.mount import libfuse_errors, pins
 from dgenfs.mount import mountpoint as mountpoints
 from dgenfs.mount.attributes import Attributes
@@ -36,8 +37,6 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = ("1G_d1_c1.bin", "10G_d4_c2.bin", "1T_d2_c1.5.bin", "1000x1M_d2_c2")
 READ_AHEAD_KIB = 4096  # of a mount that keeps pages
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     # From here on nothing but the loop ends the process, which would leave a dead mount: signals
     # before it are kept for it, and those that come while it ends change nothing.
     early: list[int] = []
-    ending = [one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN]  # nohup(1)
+    ending = ending_signals()
     for number in ending:
         signal.signal(number, lambda number, _: early.append(number))
     descriptor = _mount(operations, place, config)

@@ -150,7 +150,6 @@ def workers_that_fail(when: str) -> None:
 def silence(of: str, seconds: str) -> None:
     """No request is answered by workers, or FUSE_INIT not by libfuse; who waits, how long."""
     mountpoint.ANSWER_SECONDS = int(seconds)
-    seam._ANSWER_SECONDS = int(seconds)
 
     def silent_serve(fuse: int, *_: Any) -> int:
         while True:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from mounting import DGENFS, END_SECONDS
-from privileges import NOBODY, folder_of_nobody, give_compiled_code
-from processes import Done, daemons_of, eventually, run
+from privileges import NOBODY, folder_of_nobody, give_compiled_code, user_command
+from processes import INTERRUPT, Done, daemons_of, eventually, run
 
 import dgenfs
 from dgenfs.cli.helper_links import PROGRAMS, installed, link, require_roots, uninstall
@@ -48,17 +48,6 @@ shift 3
 exec "$@"
 """
 
-# Interrupts the process when it imports a module.
-INTERRUPT = """
-import os, signal, sys
-
-class Finder:
-    def find_spec(self, name, *_):
-        if name == os.environ["AT"]:
-            os.kill(os.getpid(), signal.SIGINT)
-
-sys.meta_path.insert(0, Finder())
-"""
 
 # For another Python than that of the tests.
 OUR_PACKAGES = {
@@ -172,7 +161,7 @@ def test_busybox(machine: Machine) -> None:
 
 
 def test_a_user_mounts_what_fstab_lets_them(machine: Machine) -> None:
-    user = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+    user = shlex.join(user_command(NOBODY))
     cache = machine.path.with_name("numba")
     give_compiled_code(cache)
     machine.run(f"{user} env NUMBA_CACHE_DIR={cache} mount {machine.of_a_user}")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from clients import NAME, reference, right
 from mounting import DGENFS, END_SECONDS, ended_afterwards, mounted
-from privileges import AS_NOBODY, NOBODY, folder_of_nobody
+from privileges import AS_NOBODY, NOBODY, folder_of_nobody, user_command
 from processes import Done, eventually, run, session_of
 
 from dgenfs.mount.mountpoint import mounted_at
 
-CLIENT_AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+CLIENT_AS_NOBODY = user_command(NOBODY)
 
 
 def mount(path: Path, *arguments: object, before: tuple[object, ...] = ()) -> Done:

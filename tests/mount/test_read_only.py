@@ -12,9 +12,9 @@ import pytest
 from clients import NAME, right
 from control_files import settings_of, write
 from mounting import DGENFS, RETUNED, Mount, mounted
+from privileges import NOBODY
 from processes import Done, run
 
-NOBODY = 65534
 TREE = "5x1K"
 PATHS = ("", NAME, TREE, f"{TREE}/000000.bin", ".stats", ".metrics", "5x1K/none", "1G_c2")
 SETTINGS = json.dumps({"workers_per_node": 3}).encode()

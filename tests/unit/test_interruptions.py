@@ -22,9 +22,6 @@ import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_file, write_tree
 
-# Python passes over what a handler raises while a weak reference's callback runs.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 class StoppedError(Exception):
     """What signals' handlers raise here."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from compiling import COMPILED_CODE
+from processes import INTERRUPT
 
 DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 ENDINGS = {0, 1, 2}
@@ -253,19 +254,6 @@ def test_no_memory(folder: Path, megabytes: int) -> None:
     assert "Traceback" not in done.stderr
     assert done.returncode != 0
     assert done.stdout == ""
-
-
-# Interrupts the process when it imports a module.
-INTERRUPT = """
-import os, signal, sys
-
-class Finder:
-    def find_spec(self, name, *_):
-        if name == os.environ["AT"]:
-            os.kill(os.getpid(), signal.SIGINT)
-
-sys.meta_path.insert(0, Finder())
-"""
 
 
 @pytest.mark.parametrize(

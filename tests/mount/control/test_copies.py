@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from control_files import write
 from mounting import Mount, mounted
+from privileges import NOBODY, user_command
 from prometheus_client.parser import text_string_to_metric_families
 from reading import opened
 
 from dgenfs.mount.control_handles import MOST, MOST_OF_A_USER
 
-NOBODY = 65534
 NAMES = (".stats", ".metrics", ".topology")
 
 
@@ -124,8 +124,7 @@ $| = 1; printf("%d %d\\n", scalar(@held), $error); <STDIN>
 
 def hold(root: int, name: str, times: int, user: int) -> "subprocess.Popen[str]":
     """Open a file in ``root`` again and again as ``user``, until standard input ends."""
-    before = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
-    command = (*before, "perl", "-e", HOLD, f"/proc/self/fd/{root}/{name}", str(times))
+    command = (*user_command(user), "perl", "-e", HOLD, f"/proc/self/fd/{root}/{name}", str(times))
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[root]
     )

@@ -32,6 +32,8 @@ REFUSED = r"(?:WARNING|INFO) dgenfs.mount.control .*nothing was changed"
 def shared(shared: Mount) -> Mount:
     """Its log tells of each setting that is refused."""
     shared.expected_log.append(REFUSED)
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        write(shared.path / ".topology", b"nonsense")  # whichever tests run
     return shared
 
 
