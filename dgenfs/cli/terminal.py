@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import typer
@@ -20,6 +19,7 @@ from dgenfs.mount.mountpoint import MountError
 from dgenfs.names.grammar import SpecError
 from dgenfs.names.suggest import nearest_name
 from dgenfs.verifying.codecs import MissingLibraryError
+from dgenfs.verifying.reports import reason
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def errors(failed: int = FAILED) -> Iterator[None]:
         print_error(f"{error}" + (f"; the nearest name is {nearest}" if nearest else ""))
         raise typer.Exit(USAGE) from error
     except OSError as error:
-        print_error(reason(error))
+        print_error(_located(error))
         usage = isinstance(error, FileNotFoundError | FileExistsError | NotADirectoryError)
         raise typer.Exit(USAGE if usage else failed) from error
     except (ValueError, MissingLibraryError) as error:
@@ -89,17 +89,10 @@ def errors(failed: int = FAILED) -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
-def reason(error: OSError | ValueError, path: Path | None = None) -> str:
-    """Return what went wrong, without the number that Python puts in front.
-
-    Args:
-        error: one of our own says where by itself.
-        path: where, if the system's does not.
-    """
-    if not isinstance(error, OSError) or not error.strerror:
-        return str(error)
-    where = error.filename or path
-    return f"{where}: {error.strerror}" if where else error.strerror
+def _located(error: OSError) -> str:
+    """Return what went wrong and where; one of our own says where by itself."""
+    where = f"{error.filename}: " if error.strerror and error.filename else ""
+    return where + reason(error)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 
 from dgenfs.verifying.codecs import codecs, library
 from dgenfs.verifying.reports import MAX_PATHS, Unreadable
-from dgenfs.verifying.walking import Found, Report, find_files, unreadable
+from dgenfs.verifying.walking import Found, Report, find_files
 
 DEDUP_CHUNKS = (512, 4 << 10, 128 << 10, 1 << 20, 4 << 20)  # bytes
 COMPRESS_CHUNKS = (4 << 10, 128 << 10, 1 << 20)  # bytes
@@ -123,13 +123,13 @@ def analyze(
         try:
             descriptor = found.open()
         except OSError as error:
-            fail(unreadable(found.path, error))
+            fail(Unreadable.of(found.path, error))
             continue
         try:
             files += 1
             measurement.add_file(descriptor, found)
         except OSError as error:
-            fail(unreadable(found.path, error))
+            fail(Unreadable.of(found.path, error))
         finally:
             os.close(descriptor)
     return Analysis(

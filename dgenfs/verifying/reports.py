@@ -164,6 +164,11 @@ class Unreadable:
     path: str
     reason: str
 
+    @classmethod
+    def of(cls, path: str, error: OSError | ValueError) -> "Unreadable":
+        """Return what to report of an error at ``path``."""
+        return cls(path, reason(error))
+
 
 def reason(error: OSError | ValueError) -> str:
     """Return what to say of an error where the path is said beside it."""

@@ -27,7 +27,6 @@ from dgenfs.verifying.reports import (
     Kind,
     TreeReport,
     Unreadable,
-    reason,
 )
 
 LISTED = 1024  # names of a directory that are looked at together
@@ -240,7 +239,7 @@ class Verifier:
         except (FileNotFoundError, NotADirectoryError, NotAFileError):
             return inside
         except (OSError, ValueError) as error:
-            return Unreadable(inside, reason(error))
+            return Unreadable.of(inside, error)
 
 
 def _others(path: Path, spec: Spec, directory: int | None = None) -> Iterator[str | Unreadable]:
@@ -265,7 +264,7 @@ def _others(path: Path, spec: Spec, directory: int | None = None) -> Iterator[st
     except OSError as error:
         no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
         other = inside and no_directory
-        yield inside[:-1] if other else Unreadable(inside[:-1] or ".", reason(error))
+        yield inside[:-1] if other else Unreadable.of(inside[:-1] or ".", error)
 
 
 def _unknown(names: list[str], spec: Spec, directory: int | None) -> list[str]:

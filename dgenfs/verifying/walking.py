@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dgenfs.verifying.reports import Unreadable, reason
+from dgenfs.verifying.reports import Unreadable
 
 _TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
@@ -86,12 +86,7 @@ def find_files(paths: Iterable[Path], report: Report) -> Iterator[Found]:
             else:
                 report(Unreadable(str(path), "is no regular file, block device or directory"))
         except OSError as error:
-            report(unreadable(str(path), error))
-
-
-def unreadable(path: str, error: OSError) -> Unreadable:
-    """Return what to report of an error at ``path``."""
-    return Unreadable(path, reason(error))
+            report(Unreadable.of(str(path), error))
 
 
 def _below(top: Path, report: Report) -> Iterator[Found]:
@@ -109,10 +104,10 @@ def _below(top: Path, report: Report) -> Iterator[Found]:
                 elif found := _file(levels, name, report):
                     yield found
             except OSError as error:
-                report(unreadable("/".join([*_names(levels), name]), error))
+                report(Unreadable.of("/".join([*_names(levels), name]), error))
     except OSError as error:
         # The walk cannot go on from a directory that was moved.
-        report(unreadable("/".join(_names(levels)), error))
+        report(Unreadable.of("/".join(_names(levels)), error))
     finally:
         for level in levels:
             _close(level)
