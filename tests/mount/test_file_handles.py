@@ -158,6 +158,7 @@ def forget(mount: Mount, handle: FileHandle) -> None:
     """
 
     def forgotten() -> bool:
+        reconfigure_mount(mount.path)
         for size in range(FORGOTTEN + 1):
             (mount.path / f"{size}_s77").stat()
         reconfigure_mount(mount.path)

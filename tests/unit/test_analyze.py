@@ -15,6 +15,7 @@ from pathlib import Path
 import lz4.block
 import pytest
 import zstandard
+from mounting import DGENFS
 from privileges import BY_THE_MODE, as_root
 
 from dgenfs.verifying import analyze
@@ -22,7 +23,6 @@ from dgenfs.verifying.analyze import COMPRESS_CHUNKS, DEDUP_CHUNKS, Analysis, to
 from dgenfs.verifying.codecs import MissingLibraryError
 from dgenfs.verifying.reports import Unreadable
 
-DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 SIZES = [0, 1, 511, 512, 4096, 5000, 1 << 20, (5 << 20) + 77, 9 << 20]
 
 

@@ -3,7 +3,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,17 @@ from typing import Any
 import oracle
 import pytest
 from compiling import COMPILED_CODE
+from mounting import DGENFS
 from privileges import small_disk
 
 from dgenfs.cli.arguments import target
 
-DGENFS = [str(Path(sys.executable).with_name("dgenfs"))]
 NAME = "3M+5_d2_c2_s3.bin"
 DATA = oracle.read(oracle.parse(NAME), 0, 0, 4 << 20)
 
 
 def run(*arguments: object, cwd: Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [*DGENFS, *map(str, arguments)]
+    command = [DGENFS, *map(str, arguments)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "COLUMNS": "200", **COMPILED_CODE}
     return subprocess.run(
         command, cwd=cwd, capture_output=True, check=False, env=environment, timeout=60, **options
@@ -82,7 +81,7 @@ def test_gen_the_end_of_the_largest_file(tmp_path: Path) -> None:
 
 
 def test_gen_to_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
-    command = f"{DGENFS[0]} gen 10G -o - | head -c 10 | wc -c"
+    command = f"{DGENFS} gen 10G -o - | head -c 10 | wc -c"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)
     assert (done.stdout.strip(), done.stderr) == (b"10", b"")
 
@@ -110,7 +109,7 @@ def test_gen_chooses_no_name_of_other_content(tmp_path: Path) -> None:
 
 def test_gen_to_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with subprocess.Popen([*DGENFS, "gen", NAME, "-o", "fifo"], cwd=tmp_path) as child:
+    with subprocess.Popen([DGENFS, "gen", NAME, "-o", "fifo"], cwd=tmp_path) as child:
         assert (tmp_path / "fifo").read_bytes() == DATA
         assert child.wait(10) == 0
 
@@ -144,7 +143,7 @@ def test_full_disk(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_gen_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    with subprocess.Popen([*DGENFS, "gen", "2G"], cwd=tmp_path, stderr=subprocess.PIPE) as child:
+    with subprocess.Popen([DGENFS, "gen", "2G"], cwd=tmp_path, stderr=subprocess.PIPE) as child:
         part = tmp_path / "2G.part"
         deadline = time.monotonic() + 30
         while not (part.exists() and part.stat().st_size):
@@ -157,7 +156,7 @@ def test_interrupted_gen_leaves_nothing(tmp_path: Path, number: signal.Signals) 
 
 def test_nohup_keeps_gen_going(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    command = f'trap "" HUP; {DGENFS[0]} gen {NAME} -o fifo & wait'
+    command = f'trap "" HUP; {DGENFS} gen {NAME} -o fifo & wait'
     with subprocess.Popen(["sh", "-c", command], cwd=tmp_path, start_new_session=True) as child:
         with (tmp_path / "fifo").open("rb") as fifo:
             os.killpg(child.pid, signal.SIGHUP)
@@ -295,7 +294,7 @@ def test_bad_usage(tmp_path: Path, arguments: list[str], message: str) -> None:
 
 def test_bad_log_level() -> None:
     done = subprocess.run(
-        [*DGENFS, "explain", "1K"], env={"DGENFS_LOG": "loud"}, capture_output=True, check=False
+        [DGENFS, "explain", "1K"], env={"DGENFS_LOG": "loud"}, capture_output=True, check=False
     )
     assert done.returncode == 2
     assert b"'loud' is no level" in done.stderr
@@ -367,7 +366,7 @@ def test_analyze(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["64M", "[/x]/64M"])
 def test_progress_on_a_terminal_only(tmp_path: Path, name: str) -> None:
     leader, follower = pty.openpty()
-    with subprocess.Popen([*DGENFS, "gen", name], cwd=tmp_path, stderr=follower) as child:
+    with subprocess.Popen([DGENFS, "gen", name], cwd=tmp_path, stderr=follower) as child:
         os.close(follower)
         shown = b""
         while chunk := read_terminal(leader):

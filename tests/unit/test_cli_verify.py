@@ -3,17 +3,15 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mounting import DGENFS
 from privileges import BY_THE_MODE
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
-
-DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 
 
 def shell(command: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -5,17 +5,16 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mounting import DGENFS
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.escapes import escaped
 
-DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 NASTY = b"a\n\x1b[31m\x9b\xe9\x7f\xe2\x80\xae \\ [red]"
 SHOWN = r"a\n\x1b[31m\x9b\xe9\x7f\u202e \ [red]"
 UTF8 = b"line\n\x1b]0;t\x07\xe2\x80\xa8"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from compiling import COMPILED_CODE
+from mounting import DGENFS
 from processes import INTERRUPT
 
-DGENFS = str(Path(sys.executable).with_name("dgenfs"))
 ENDINGS = {0, 1, 2}
 
 # Runs `main` with many arguments, each in a child of its own, in the folder sys.argv[1].

@@ -10,16 +10,13 @@ import pytest
 from mounting import DGENFS
 from privileges import BY_THE_MODE
 from processes import run
+from writing import ignore
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.names.spec import BATCH
 from dgenfs.verifying.reports import Extent, Kind, TreeReport
 from dgenfs.verifying.verifier import LISTED, Verifier
-
-
-def ignore(_: int) -> None:
-    pass
 
 
 def written(folder: Path, name: str) -> tuple[Path, Spec]:

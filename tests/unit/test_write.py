@@ -4,6 +4,7 @@ from pathlib import Path
 
 import oracle
 import pytest
+from writing import ignore
 
 from dgenfs import Spec
 from dgenfs.api.publishing import CHUNK, write_file, write_stream, write_tree
@@ -11,10 +12,6 @@ from dgenfs.content.view import View
 
 NAME = "20M+77_d2_c3_s5"
 DATA = oracle.read(oracle.parse(NAME), 0, 0, 32 << 20)
-
-
-def ignore(_: int) -> None:
-    pass
 
 
 def part(offset: int, length: int) -> View:

@@ -11,6 +11,7 @@ import oracle
 import pytest
 from mounting import DGENFS
 from privileges import AS_ROOT, as_nobody, as_root, block_device
+from writing import ignore
 
 from dgenfs import Spec
 from dgenfs.api.publishing import Progress, write_file
@@ -18,10 +19,6 @@ from dgenfs.api.publishing import Progress, write_file
 NAME = "8M_s1"
 SIZE = 8 << 20
 DATA = oracle.read(oracle.parse(NAME), 0, 0, SIZE)
-
-
-def ignore(_: int) -> None:
-    pass
 
 
 def write(path: Path, length: int = SIZE, progress: Progress = ignore) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from privileges import block_device
+from writing import ignore
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api import parts
@@ -20,10 +21,6 @@ SPEC = Spec.parse("800M_c2")
 LONG = SPEC.view(0)  # more chunks than are under way when the first is done
 SHORT = LONG.part(0, 10)
 TREE = Spec.parse("3x1K")
-
-
-def ignore(_: int) -> None:
-    pass
 
 
 def content(source: View) -> bytes:

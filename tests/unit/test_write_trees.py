@@ -11,13 +11,10 @@ import pytest
 from mounting import DGENFS
 from privileges import BY_THE_MODE, small_disk
 from processes import eventually
+from writing import ignore
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
-
-
-def ignore(_: int) -> None:
-    pass
 
 
 def gen(name: str, cwd: Path, before: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
