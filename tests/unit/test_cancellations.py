@@ -122,6 +122,17 @@ def test_cancelled_in_trio(cancel: Cancel) -> None:
     trio.run(cancel_many_times, cancel)
 
 
+def then_ignore_interrupts(function: Callable[[], None], left: int) -> None:
+    """Call it, and ignore SIGINT from then on, though it may come ``left`` times before that."""
+    try:
+        if left:
+            then_ignore_interrupts(function, left - 1)
+        else:
+            function()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def run_until_interrupted(kills: int, ready: Any) -> None:
     """In a process of its own: SIGINT comes ``kills`` times, wherever that is."""
     generator = AsyncDataGenerator(NAME)
@@ -132,12 +143,12 @@ def run_until_interrupted(kills: int, ready: Any) -> None:
         while True:
             await generator.read_into(buffer, 0)
 
-    with contextlib.suppress(KeyboardInterrupt):
+    def run() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         asyncio.run(read())
-    for _ in range(kills):
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        then_ignore_interrupts(run, kills)
     clear_then_look_for_writers(buffer)
     # AnyIO may have been interrupted before it noted that its thread is to be ended.
     os._exit(0)
