@@ -3,17 +3,15 @@
 Its memory lies between pages that may not be touched.
 """
 
-import ctypes
 import errno
-import mmap
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+from guarded import guarded
 from numpy.typing import NDArray
 
 from dgenfs.kernels import cache, counters, fuse, opening
@@ -29,20 +27,6 @@ SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 ANSWER_SECONDS = 20
 CACHED = 1 << 20  # bytes of the largest file that is read through the page cache
 STORED = 96 << 10  # of the largest one that is stored there
-
-
-def guarded(count: int, kind: Any) -> NDArray[Any]:
-    """Return an array of zeros whose neighbours, where pages begin and end, may not be touched."""
-    page = mmap.PAGESIZE
-    size = count * np.dtype(kind).itemsize
-    inside = -(-size // page) * page
-    memory = mmap.mmap(-1, inside + 2 * page)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
-    for at in (start, start + page + inside):
-        if libc.mprotect(ctypes.c_void_p(at), page, mmap.PROT_READ & 0) != 0:
-            raise OSError(ctypes.get_errno(), "mprotect")
-    return np.frombuffer(memory, kind, count, page + inside - size)
 
 
 def open_flags(size: int) -> int:
