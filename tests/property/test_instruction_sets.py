@@ -20,9 +20,17 @@ PROCESSORS = {
     "haswell": ("avx2", "ymm"),
     "skylake-avx512": ("avx512dq", "zmm"),
 }
+# For CRCs the features are named, as kernels/carryless.py asks; the widest registers multiplied.
+MULTIPLYING = {
+    "x86-64": ((), "none"),
+    "nehalem": (("pclmul",), "xmm"),
+    "haswell": (("avx2", "pclmul", "vpclmulqdq"), "ymm"),
+    "skylake-avx512": (("avx512dq", "avx512f", "pclmul", "vpclmulqdq"), "zmm"),
+}
 NAMES = [v.name for v in VECTORS if "x" not in v.name and v.name != "0.bin"]
 SEED = 20260101
 MOST = 70_000  # bytes of a range
+UNIT = Path(__file__).parents[1] / "unit"
 
 # Prints the width of the registers that `fill` uses and a digest of each range.
 GENERATE = """
@@ -42,6 +50,18 @@ for name, offset, length in json.loads(sys.stdin.read()):
     assert compare(data[:count], np.uint64(offset % layout.period), layout.row) == (-1, 0, 0), name
 """
 
+# Prints the width of the registers that `crc` multiplies, and runs its tests.
+CRCS = f"""
+import pytest
+from dgenfs.kernels.crc import crc
+lines = "".join(crc.inspect_asm().values()).splitlines()
+code = "".join(line for line in lines if "pclmul" in line)
+used = [name for name in ("xmm", "ymm", "zmm") if f"%{{name}}" in code]
+print(*used[-1:] or ["none"], flush=True)
+raise SystemExit(pytest.main(["-p", "no:cacheprovider", {str(UNIT / "test_crc.py")!r}]))
+"""
+X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="names x86-64 processors")
+
 
 def ranges() -> list[tuple[str, int, int]]:
     source = random.Random(SEED)
@@ -59,26 +79,54 @@ def expected() -> list[str]:
     ]
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="names x86-64 processors")
-@pytest.mark.parametrize("processor", PROCESSORS)
-def test_bytes(tmp_path: Path, processor: str) -> None:
-    feature, widest = PROCESSORS[processor]
-    if not binding.get_host_cpu_features().get(feature):
-        pytest.skip(f"this processor has no {feature}")
+def run(program: str, folder: Path, processor: str, features: str = "", given: str = "") -> str:
+    """Return what a program prints whose kernels are compiled anew for a processor."""
     environment = {
         **os.environ,
         "NUMBA_CPU_NAME": processor,
-        "NUMBA_CPU_FEATURES": "",
-        "NUMBA_CACHE_DIR": str(tmp_path),
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(folder),
     }
     done = subprocess.run(
-        [sys.executable, "-c", GENERATE],
-        input=json.dumps(ranges()),
+        [sys.executable, "-c", program],
+        input=given,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         env=environment,
     )
-    registers, *digests = done.stdout.split()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def skip_without(*features: str) -> None:
+    has = binding.get_host_cpu_features()
+    for feature in features:
+        if not has.get(feature):
+            pytest.skip(f"this processor has no {feature}")
+
+
+@X86
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_bytes(tmp_path: Path, processor: str) -> None:
+    feature, widest = PROCESSORS[processor]
+    skip_without(feature)
+    registers, *digests = run(GENERATE, tmp_path, processor, given=json.dumps(ranges())).split()
     assert registers == widest
     assert digests == expected()
+
+
+@X86
+@pytest.mark.parametrize("processor", MULTIPLYING)
+def test_crcs(tmp_path: Path, processor: str) -> None:
+    features, widest = MULTIPLYING[processor]
+    skip_without(*features)
+    named = ",".join(f"+{feature}" for feature in features)
+    registers, *_ = run(CRCS, tmp_path, processor, named).split()
+    assert registers == widest
+
+
+@X86
+def test_a_named_feature_is_taken_back(tmp_path: Path) -> None:
+    program = "from dgenfs.kernels.carryless import LANES; print(LANES)"
+    assert run(program, tmp_path, "x86-64", "+vpclmulqdq,+pclmul,-vpclmulqdq,-pclmul") == "0\n"

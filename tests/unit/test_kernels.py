@@ -78,6 +78,7 @@ from vectors import VECTORS
 from dgenfs import DataGenerator, Spec
 from dgenfs.kernels import damage, origins
 from dgenfs.kernels.compare import compare
+from dgenfs.kernels.crc import combine, crc, masked, repeat, zeros
 
 np.seterr(over="ignore")  # compiled, the arithmetic is modulo 2^64 without a word
 for vector in VECTORS:
@@ -105,6 +106,17 @@ assert sectors == 17
 kinds = rows[:count, damage.KIND].tolist()
 assert kinds == [damage.BIT_FLIPS, damage.MISPLACED, damage.ZEROS], kinds
 assert rows[1, damage.SHIFT] == 32768 - 8192
+
+digits = np.frombuffer(b"123456789", np.uint8)
+for kind, of_digits in ((0, 0xCBF43926), (1, 0xE3069283)):
+    start, end = (crc(part, np.uint64(0), kind) for part in (digits[:4], digits[4:]))
+    assert crc(digits, np.uint64(0), kind) == of_digits
+    assert combine(start, end, np.uint64(5), kind) == of_digits
+    again = crc(np.tile(digits, 7), np.uint64(0), kind)
+    assert repeat(np.uint64(of_digits), np.uint64(9), np.uint64(7), kind) == again
+    none = crc(np.zeros(50, np.uint8), np.uint64(0), kind)
+    assert zeros(np.uint64(50), kind) == none
+assert masked(np.uint64(0)) == 0xA282EAD8
 print("done")
 """
 
