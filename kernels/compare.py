@@ -143,3 +143,16 @@ def compare(buf, offset, row):
             within = np.int64(0)
         offset = np.uint64(0)
     return first, wrong_bytes, wrong_sectors
+
+
+@kernel(types.boolean(BYTES, BYTES))
+def are_equal(data, expected):
+    """Return whether two buffers of one length (uint8[::1]) hold the same bytes."""
+    differs = np.uint8(0)
+    at = np.int64(0)
+    while at < data.size and differs == 0:
+        end = min(at + SECTOR, data.size)  # no look at the result in between, so that it is vectors
+        for i in range(at, end):
+            differs |= data[i] ^ expected[i]
+        at = end
+    return differs == 0

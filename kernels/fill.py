@@ -1,12 +1,11 @@
 """Generation: any byte range of a content into the caller's buffer.
 
-Called by views, the generator and the mount's workers. The reference is tests/oracle.py.
+Called by files, frames and the mount's cache. The reference is tests/oracle.py.
 """
 
 import numpy as np
 from numba import types
 
-from dgenfs.kernels.atomic import fetch_add
 from dgenfs.kernels.jit import ROW, inlined, kernel
 from dgenfs.kernels.row import (
     KEY,
@@ -20,8 +19,6 @@ from dgenfs.kernels.row import (
     WORD,
 )
 from dgenfs.kernels.words import GAMMA, GROUPS, LANES, mix, store_words
-
-SLICE = 1 << 20  # bytes that a thread fills before it takes more; 25 µs
 
 _SECTOR = np.uint64(SECTOR)
 _SECTOR_WORDS = np.uint64(SECTOR_WORDS)
@@ -169,43 +166,3 @@ def fill(out, offset, row):
         fill_run(out, at, length, offset, row)
         at += length
         offset = np.uint64(0)
-
-
-@kernel(types.void(types.uint8[::1], types.uint64, ROW))
-def fill_files(out, position, row):
-    """Fill ``out`` with the bytes of all files one after the other, from ``position`` on.
-
-    Args:
-        out: uint8[::1], filled whole.
-        position: uint64, bytes before ``out[0]``, counted over all files in order.
-        row: uint64[ROW_WORDS], of files that are not empty.
-    """
-    size = row[SIZE]
-    file = position // size
-    within = position % size
-    at = np.int64(0)
-    while at < out.size:
-        length = np.int64(min(np.uint64(out.size - at), size - within))
-        fill(out[at : at + length], file_offset(row, file, within), row)
-        at += length
-        file += _ONE
-        within = np.uint64(0)
-
-
-@kernel(types.void(types.uint8[::1], types.int64[::1], types.int64[::1], types.uint64, ROW))
-def fill_slices(out, taken, ended, position, row):
-    """Fill slice after slice of ``out``, as fill_files does, leaving out what other threads take.
-
-    Args:
-        out: uint8[::1]; when all threads have returned, it is filled whole.
-        taken: int64[1], slices taken so far, 0 at first and shared by the threads.
-        ended: int64[::1]; as soon as the first is not 0, no more slices are taken.
-        position: uint64, bytes before ``out[0]``, counted over all files in order.
-        row: uint64[ROW_WORDS], of files that are not empty.
-    """
-    while fetch_add(ended, 0) == 0:
-        start = fetch_add(taken, 1) * SLICE
-        if start >= out.size:
-            return
-        end = min(start + SLICE, out.size)
-        fill_files(out[start:end], position + np.uint64(start), row)

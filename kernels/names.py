@@ -19,7 +19,7 @@ from dgenfs.kernels.row import (
     WORD,
 )
 
-PATH_BYTES = 32  # room for the longest: ten digits, "/", ten digits, ".", eight letters, a zero
+PATH_BYTES = 40  # room for the longest: ten digits, "/", ten digits, ".", eleven letters, a zero
 
 _TEN = np.uint64(10)
 _ZERO_DIGIT = ord("0")

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from dgenfs.kernels import libc
 from dgenfs.kernels.counters import OPENED, RELEASED, STORED_BYTES
-from dgenfs.kernels.fill import file_offset, fill
+from dgenfs.kernels.digests import ENDLESS
+from dgenfs.kernels.files import fill_file
 from dgenfs.kernels.fuse import (
     FOPEN_DIRECT_IO,
     FOPEN_KEEP_CACHE,
@@ -158,7 +159,8 @@ def notify(fuse, code, inode, stored, scratch):
 def store(fuse, row, file, inode, scratch, counters):
     """Write a file's bytes into the kernel's page cache."""
     start = WORD * DATA
-    fill(scratch.data[start : start + np.int64(row[SIZE])], file_offset(row, file, _ZERO), row)
+    data = scratch.data[start : start + np.int64(row[SIZE])]
+    fill_file(data, file, _ZERO, row, ENDLESS)
     if notify(fuse, np.uint64(NOTIFY_STORE), inode, row[SIZE], scratch):
         counters[STORED_BYTES] += row[SIZE]
 

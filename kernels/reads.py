@@ -19,9 +19,11 @@ from dgenfs.kernels.cache import (
     extents_between,
     release,
 )
+from dgenfs.kernels.digests import DONE, PATIENCE, TOO_LONG
+from dgenfs.kernels.files import fill_file
 from dgenfs.kernels.fill import file_offset, fill
-from dgenfs.kernels.jit import ROW, kernel
-from dgenfs.kernels.row import KEY, PERIOD, WORD
+from dgenfs.kernels.jit import ROW, inlined, kernel
+from dgenfs.kernels.row import FRAMES, KEY, PERIOD, WORD
 from dgenfs.kernels.scratch import DATA, PINNED, SCRATCH, SINK, address_of, put_slice
 
 _BLOCK = np.uint64(BLOCK)
@@ -73,8 +75,36 @@ def bring_near(cache, slot, start, end, scratch):
     scratch.words[SINK] = sum_of_words  # or the loop would be left out
 
 
-@kernel(types.int64(ROW, types.uint64, types.uint64, types.uint64, CACHE, SCRATCH))
-def prepare(row, file, offset, length, cache, scratch):
+# What prepare returns in place of slices
+WAITS = -1  # for a CRC of more bytes than the caller allows
+LEFT = -2  # it was stopped
+
+
+@inlined
+def generate(row, file, offset, length, scratch, patience):
+    """Do what ``prepare`` does with the bytes of a container, of which the cache has none."""
+    first = np.int64(WORD * DATA)
+    data = scratch.data[first : first + np.int64(length)]
+    status = fill_file(data, file, offset, row, patience)
+    if status != np.uint64(DONE):
+        return np.int64(WAITS if status == np.uint64(TOO_LONG) else LEFT)
+    scratch.words[PINNED] = NONE
+    put_slice(scratch, 1, address_of(scratch, DATA), length)
+    return np.int64(1)
+
+
+@kernel(
+    types.int64(
+        ROW,
+        types.uint64,
+        types.uint64,
+        types.uint64,
+        CACHE,
+        SCRATCH,
+        PATIENCE,
+    )
+)
+def prepare(row, file, offset, length, cache, scratch, patience):
     """Make a read's bytes and write where they are to the scratch's slices.
 
     What the cache has, or is to keep, is answered from it; the rest goes to the scratch's data, and
@@ -87,13 +117,16 @@ def prepare(row, file, offset, length, cache, scratch):
         length: uint64, bytes, 1 to MAX_READ, within the file.
         cache: Cache.
         scratch: Scratch.
+        patience: Patience, for a container's CRCs.
 
     Returns:
-        int64, slices written.
+        int64, slices written; WAITS or LEFT, and ``finish`` has nothing to do.
     """
+    if row[FRAMES] != _ZERO:
+        return generate(row, file, offset, length, scratch, patience)
     position = file_offset(row, file, offset)
     end = position + length
-    slices = 0
+    slices = np.int64(0)
     at = position
     while at < end:
         number = at // _BLOCK

@@ -20,12 +20,13 @@ RANDOM = 3  # N: a sector holds N / RATIO random words on average
 SIZE = 4  # bytes of a file
 STRIDE = 5  # content bytes from the start of one file to that of the next
 FILES = 6  # 1 for a plain file
+FRAMES = 7  # address of what stands around the content (kernels.frames), 0 for nothing
 ROW_WORDS = 8  # a cache line
 
 # Of a name's row; all zero for a plain file.
 DIGITS = ROW_WORDS  # of a file's name
 EXTENSION = ROW_WORDS + 1  # the text, "." first, as a little-endian word's bytes
-EXTENSION_LAST = ROW_WORDS + 2  # its ninth byte, if any
+EXTENSION_LAST = ROW_WORDS + 2  # what is left of it from the ninth byte on
 EXTENSION_LENGTH = ROW_WORDS + 3  # bytes, "." included
 PER_DIRECTORY = ROW_WORDS + 4  # files of one directory, 0 for no directories
 DIRECTORY_DIGITS = ROW_WORDS + 5  # of a directory's name, 0 for no directories

@@ -20,6 +20,8 @@ from dgenfs.kernels.counters import (
     REQUESTS,
     count_latency,
 )
+from dgenfs.kernels.digests import Patience
+from dgenfs.kernels.duties import DUTY, give_up, given_up_at
 from dgenfs.kernels.fuse import (
     FLUSH_FH,
     FLUSH_REQUEST,
@@ -32,6 +34,8 @@ from dgenfs.kernels.fuse import (
     IN_LENGTH_AND_OPCODE,
     IN_NODEID,
     IN_UNIQUE,
+    INTERRUPT_REQUEST,
+    INTERRUPT_UNIQUE,
     MAX_READ,
     READ_FH,
     READ_OFFSET,
@@ -54,7 +58,7 @@ from dgenfs.kernels.lookups import (
     open_by,
 )
 from dgenfs.kernels.opening import OPENING, close_file, open_file
-from dgenfs.kernels.reads import finish, prepare
+from dgenfs.kernels.reads import WAITS, finish, prepare
 from dgenfs.kernels.row import SIZE
 from dgenfs.kernels.scratch import DATA, REQUEST_BYTES, SCRATCH, TIME, address_of, reply, reply_data
 
@@ -104,23 +108,27 @@ def now(scratch):
     return scratch.words[TIME] * np.uint64(1_000_000_000) + scratch.words[TIME + 1]
 
 
-@kernel(types.void(types.int32, TABLE, CACHE, SCRATCH, types.uint64[::1], types.int64))
-def answer_read(fuse, table, cache, scratch, counters, received):
-    """Answer the READ in the scratch.
+@kernel(types.boolean(types.int32, DUTY, TABLE, CACHE, SCRATCH, types.uint64[::1], types.int64))
+def answer_read(fuse, duty, table, cache, scratch, counters, received):
+    """Answer the READ in the scratch, unless it must wait for a long CRC.
 
     Args:
         fuse: int32, descriptor of /dev/fuse.
+        duty: Duty.
         table: uint64[2^ROW_BITS, TABLE_COLUMNS].
         cache: Cache.
         scratch: Scratch.
         counters: uint64[COUNTERS].
         received: int64, bytes of the request.
+
+    Returns:
+        boolean, whether it was answered.
     """
     started = now(scratch)
     words = scratch.words
     error = 0
     length = _ZERO
-    slices = 0
+    slices = np.int64(0)
     if received < READ_REQUEST:
         error = EINVAL
     else:
@@ -134,7 +142,14 @@ def answer_read(fuse, table, cache, scratch, counters, received):
         elif offset < table[row, SIZE]:
             length = min(wanted, table[row, SIZE] - offset)
             if length != _ZERO:
-                slices = prepare(table[row], np.uint64(file), offset, length, cache, scratch)
+                unique = words[IN_UNIQUE]
+                patience = Patience(duty.most, given_up_at(duty, unique), unique)
+                number = np.uint64(file)
+                slices = prepare(table[row], number, offset, length, cache, scratch, patience)
+                if slices == WAITS:
+                    return False
+                if slices < 0:
+                    error, length, slices = EINTR, _ZERO, np.int64(0)
     taken = reply(fuse, scratch, np.int64(length), error, slices)
     if not taken and libc.errno() != ENOENT:
         # ENOENT: the connection was aborted. After anything else the client still waits.
@@ -146,6 +161,18 @@ def answer_read(fuse, table, cache, scratch, counters, received):
     if error != 0:
         counters[ERRORS] += _ONE
     count_latency(counters, now(scratch) - started)
+    return True
+
+
+@inlined
+def pass_on(socket, stop, scratch, received):
+    """Send the request in the scratch; return errno (int64) if that fails, 0 if not."""
+    request = scratch.data.ctypes.data
+    while libc.send(socket, request, np.uint64(received), libc.MSG_NOSIGNAL) < 0:
+        error = libc.errno()
+        if error != EINTR or stop[0] != 0:
+            return np.int64(error)
+    return np.int64(0)
 
 
 @inlined
@@ -195,18 +222,13 @@ def list_none(fuse, scratch):
 
 
 @inlined
-def answer(fuse, opening, entry, hints, table, cache, scratch, counters, received):
-    """Answer the request in the scratch if it is one of a data file.
+def answer(fuse, duty, opening, entry, hints, table, scratch, counters, received):
+    """Answer the request in the scratch if it is one of a data file, but no READ.
 
     Returns:
         boolean, whether it was answered; else it is the control plane's.
     """
     opcode = scratch.words[IN_LENGTH_AND_OPCODE] >> np.uint64(32)
-    if opcode == READ:
-        if not reads_a_file(scratch, received):
-            return False
-        answer_read(fuse, table, cache, scratch, counters, received)
-        return True  # and counted
     answered = True
     if opcode == FLUSH:
         # Of a control file it says whether what was written was whole.
@@ -217,8 +239,9 @@ def answer(fuse, opening, entry, hints, table, cache, scratch, counters, receive
         # Python's open() asks of each file whether it is a terminal.
         reply(fuse, scratch, 0, ENOTTY, 0)
     elif opcode == INTERRUPT:
-        # No read lasts long enough to be worth ending; the kernel allows us to pass over it.
-        pass
+        # Only a long CRC is worth ending; the kernel allows us to pass over it else.
+        if received >= INTERRUPT_REQUEST:
+            give_up(duty, scratch.words[INTERRUPT_UNIQUE])
     elif opcode == OPEN:
         answered = open_file(fuse, opening, hints, table, scratch, counters, received)
     elif opcode == RELEASE:
@@ -264,6 +287,7 @@ def limit_listing(scratch, received):
     types.int64(
         types.int32,
         types.int32,
+        DUTY,
         types.int64[::1],
         OPENING,
         types.uint64[::1],
@@ -274,12 +298,13 @@ def limit_listing(scratch, received):
         types.uint64[::1],
     )
 )
-def serve(fuse, control, stop, opening, entry, hints, table, cache, scratch, counters):
+def serve(fuse, control, duty, stop, opening, entry, hints, table, cache, scratch, counters):
     """Read and answer requests until the connection ends or ``stop`` says so.
 
     Args:
         fuse: int32, descriptor of /dev/fuse.
         control: int32, socket to the control plane; one message a request.
+        duty: Duty.
         stop: int64[1], not 0 to return at the next signal to this thread (EINTR).
         opening: Opening.
         entry: uint64[ENTRY_WORDS], struct fuse_entry_out without what differs from file to file.
@@ -294,7 +319,7 @@ def serve(fuse, control, stop, opening, entry, hints, table, cache, scratch, cou
     """
     request = scratch.data.ctypes.data
     while stop[0] == 0:
-        received = libc.read(fuse, request, np.uint64(REQUEST_BYTES))
+        received = libc.read(duty.requests, request, np.uint64(REQUEST_BYTES))
         if received < 0:
             error = libc.errno()
             # ENOENT: the request was aborted while it was copied.
@@ -307,12 +332,16 @@ def serve(fuse, control, stop, opening, entry, hints, table, cache, scratch, cou
                 return np.int64(0)
             continue
         counters[BUSY_WITH] = scratch.words[IN_UNIQUE]
-        if not answer(fuse, opening, entry, hints, table, cache, scratch, counters, received):
+        opcode = scratch.words[IN_LENGTH_AND_OPCODE] >> np.uint64(32)
+        error = np.int64(0)
+        if opcode == READ and reads_a_file(scratch, received):
+            if not answer_read(fuse, duty, table, cache, scratch, counters, received):
+                error = pass_on(duty.waiting, stop, scratch, received)
+        elif not answer(fuse, duty, opening, entry, hints, table, scratch, counters, received):
             limit_listing(scratch, received)
-            while libc.send(control, request, np.uint64(received), libc.MSG_NOSIGNAL) < 0:
-                error = libc.errno()
-                if error != EINTR or stop[0] != 0:
-                    return np.int64(error)
+            error = pass_on(control, stop, scratch, received)
+        if error != 0:
+            return error
         counters[BUSY_WITH] = _ZERO
     return np.int64(0)
 

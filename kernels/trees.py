@@ -11,17 +11,20 @@ import numpy as np
 from numba import types
 
 from dgenfs.kernels import libc
-from dgenfs.kernels.compare import compare
-from dgenfs.kernels.fill import file_offset, fill
+from dgenfs.kernels.compare import are_equal, compare
+from dgenfs.kernels.digests import ENDLESS
+from dgenfs.kernels.files import fill_file
+from dgenfs.kernels.fill import file_offset
 from dgenfs.kernels.jit import ROW, inlined, kernel
 from dgenfs.kernels.names import PATH_BYTES, put_path
-from dgenfs.kernels.row import SIZE
+from dgenfs.kernels.row import FRAMES, SIZE
 
 BLOCK = 4096  # bytes; O_DIRECT's alignment
 
 EINTR = errno.EINTR
 EINVAL = errno.EINVAL
 
+_ZERO = np.uint64(0)
 _ONE = np.uint64(1)
 _TO_READ = np.int32(os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not keep us waiting
 _AROUND_CACHE = np.int32(os.O_DIRECT)
@@ -49,6 +52,17 @@ def read_whole(descriptor, buffer, size):
     return got == size
 
 
+@inlined
+def has_content(buffer, size, file, row):
+    """Return whether ``buffer[:size]`` is what a file should hold; uses what is behind."""
+    if row[FRAMES] == _ZERO:
+        return compare(buffer[:size], file_offset(row, file, _ZERO), row)[0] < 0
+    at = (size // BLOCK + 1) * BLOCK
+    expected = buffer[at : at + size]
+    fill_file(expected, file, _ZERO, row, ENDLESS)
+    return are_equal(buffer[:size], expected)
+
+
 @kernel(
     types.boolean(types.int32, types.uint8[::1], types.uint64, types.uint8[::1], ROW, types.boolean)
 )
@@ -61,7 +75,8 @@ def is_identical(folder, path, file, buffer, row, direct):
         folder: int32, descriptor of the directory that ``path`` starts from.
         path: uint8[::1], ends with a zero.
         file: uint64, its number in the tree.
-        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
+        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks,
+            and for a container's bytes once more behind them.
         row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read so is not identical.
     """
@@ -72,10 +87,7 @@ def is_identical(folder, path, file, buffer, row, direct):
         descriptor = libc.openat(folder, address, _TO_READ, _NO_MODE)
     if descriptor < 0:
         return False
-    identical = (
-        read_whole(descriptor, buffer, size)
-        and compare(buffer[:size], file_offset(row, file, np.uint64(0)), row)[0] < 0
-    )
+    identical = read_whole(descriptor, buffer, size) and has_content(buffer, size, file, row)
     libc.close(descriptor)
     return identical
 
@@ -98,7 +110,8 @@ def find_different(folder, first, different, buffer, row, direct, stop):
         folder: int32, descriptor of the tree's directory.
         first: uint64, number of the first file to look at.
         different: uint8[::1], one for each file from it on; set to 1 or 0.
-        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
+        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks,
+            and for a container's bytes once more behind them.
         row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read around the cache counts as different.
         stop: int64[1], not 0 once another thread wants no more files to be looked at.
@@ -167,7 +180,7 @@ def make_files(folder, first, count, buffer, row):
     file = first
     for done in range(count):
         put_path(path, file, row)
-        fill(data, file_offset(row, file, np.uint64(0)), row)
+        fill_file(data, file, _ZERO, row, ENDLESS)
         error = make(folder, path, data)
         if error != 0:
             return done, error

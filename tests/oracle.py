@@ -92,7 +92,7 @@ def without_extensions(name: str) -> tuple[str, str, str | None]:
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     ):
         stem, ext = stem.rsplit(".", 1)
-        must(re.fullmatch("[A-Za-z][A-Za-z0-9]{0,7}", ext) and ext not in CHECKSUMS)
+        must(re.fullmatch("[A-Za-z][A-Za-z0-9]{0,10}", ext) and ext not in CHECKSUMS)
     return stem, ext, sidecar
 
 

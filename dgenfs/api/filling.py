@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.content.view import ContentRange, View
-from dgenfs.kernels.fill import SLICE, fill_slices
+from dgenfs.content.view import FileRange, View
+from dgenfs.kernels.files import SLICE, fill_slices
 from dgenfs.machine import pinned
 from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
 from dgenfs.machine.system_calls import current_cpu
@@ -33,7 +33,7 @@ def fill(view: View, out: NDArray[np.uint8], offset: int, threads: int | None) -
     """
     if threads == 1 or out.size < 2 * SHARE:
         if out.size:
-            (view.plain or view).read_into(out, offset)
+            (view.files or view).read_into(out, offset)
         return
     gate = Gate()
     try:
@@ -58,16 +58,16 @@ def fill_inside(gate: Gate, view: View, offset: int, threads: int | None) -> Non
 
 
 def _fill(gate: Gate, view: View, out: NDArray[np.uint8], offset: int, threads: int | None) -> None:
+    if view.files is not None:
+        _fill_on_all_cpus(gate, view.files, out, offset, threads)
+        return
     for at, segment, start, length in view.pieces(offset, out.size):
-        part = out[at - offset : at - offset + length]
-        if isinstance(segment, ContentRange):
-            _fill_on_all_cpus(gate, segment, part, start, threads)
-        elif not gate.words[CLOSED]:
-            segment.read_into(part, start)
+        if not gate.words[CLOSED]:
+            segment.read_into(out[at - offset : at - offset + length], start)
 
 
 def _fill_on_all_cpus(
-    gate: Gate, content: ContentRange, out: NDArray[np.uint8], offset: int, threads: int | None
+    gate: Gate, files: FileRange, out: NDArray[np.uint8], offset: int, threads: int | None
 ) -> None:
     here = current_cpu()
     plan = pinned.plan()
@@ -80,12 +80,12 @@ def _fill_on_all_cpus(
         (
             out[start : start + size],
             np.zeros(1, np.int64),
-            np.uint64(content.start + offset + start),
+            np.uint64(files.start + offset + start),
         )
         for start in range(0, out.size, size)
     ]
     job = len(gate.held)
-    gate.held.append((parts, content.layout.row))
+    gate.held.append((parts, files.row))
     for worker in others:
         worker.call(partial(_help, gate, job, nodes.index(worker.node)))
     _take_slices(gate, job, nodes.index(plan.node_of(here)))

@@ -134,7 +134,7 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
             name = spec.directory_name(directory)
             with naming(part.path / name):
                 os.mkdir(name, dir_fd=part.descriptor)
-        if spec.size <= CHUNK and spec.is_plain:
+        if spec.size <= CHUNK and spec.is_compiled:
             _make_files(spec, part, progress)
         else:
             _write(_tree_chunks(spec, part), progress)

@@ -1,7 +1,7 @@
 """What a file is: segments of content, of literal or computed bytes, of zeros, and of errors.
 
 A view is immutable and fills a buffer at any offset. Its segments are listed, or follow a rule
-where they are too many to be. A plain file is one range of a content and pays for nothing else.
+where they are too many to be. What a name's row describes is read by kernels in one piece.
 """
 
 import os
@@ -14,8 +14,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.content.containers.frames import Container, Crc, Run
 from dgenfs.content.layout import Layout
-from dgenfs.kernels.fill import fill_files
+from dgenfs.kernels.digests import DONE, ENDLESS
+from dgenfs.kernels.files import fill_files
 
 
 class Segment(Protocol):
@@ -53,7 +55,29 @@ class ContentRange:
 
     def read_into(self, out: NDArray[np.uint8], offset: int) -> None:
         """Generate them."""
-        fill_files(out, np.uint64(self.start + offset), self.layout.row)
+        FileRange(self.layout.row, self.start, self.length).read_into(out, offset)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileRange:
+    """Bytes of files as a name's row describes them, whatever these are made of.
+
+    Attributes:
+        row: uint64[ROW_WORDS] or more, of files that are not empty.
+        start: bytes before the first one, counted over all files in order.
+        length: bytes.
+        part: what they are to a reader of the format, if they are a container's own.
+    """
+
+    row: NDArray[np.uint64]
+    start: int
+    length: int
+    part: str = ""
+
+    def read_into(self, out: NDArray[np.uint8], offset: int) -> None:
+        """Generate them."""
+        status = fill_files(out, np.uint64(self.start + offset), self.row, ENDLESS)
+        assert status == DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +170,16 @@ class View:
 
     Attributes:
         size: bytes.
-        plain: the only segment, if it is a range of a content.
+        files: all of them as kernels read them, None where only the segments are known.
     """
 
-    __slots__ = ("_segment_at", "plain", "size")
+    __slots__ = ("_segment_at", "files", "size")
 
     def __init__(
         self,
         size: int,
         segment_at: Callable[[int], tuple[int, Segment]],
-        plain: ContentRange | None = None,
+        files: FileRange | None = None,
     ) -> None:
         """Give the segments by a rule.
 
@@ -163,10 +187,10 @@ class View:
             size: bytes.
             segment_at: returns the segment that holds an offset below ``size``, and the offset of
                 its first byte; every time the same.
-            plain: the only segment, if it is a range of a content.
+            files: the same bytes as kernels read them, if they can.
         """
         self.size = size
-        self.plain = plain
+        self.files = files
         self._segment_at = segment_at
 
     @classmethod
@@ -180,16 +204,37 @@ class View:
             index = bisect_right(starts, offset) - 1
             return starts[index], listed[index]
 
-        only = segments[0] if len(segments) == 1 else None
-        plain = only if isinstance(only, ContentRange) else None
-        return cls(ends[-1] if ends else 0, segment_at, plain)
+        return cls(ends[-1] if ends else 0, segment_at)
 
     @classmethod
-    def of_content(cls, layout: Layout, file: int | None = None) -> "View":
-        """Return the view of file number ``file``, or of all files one after the other."""
-        if file is None:
-            return cls.of(ContentRange(layout, 0, layout.total_size))
-        return cls.of(ContentRange(layout, file * layout.size, layout.size))
+    def of_files(
+        cls,
+        layout: Layout,
+        container: Container | None,
+        row: NDArray[np.uint64],
+        file: int | None = None,
+    ) -> "View":
+        """Return the view of file number ``file``, or of all files one after the other.
+
+        Args:
+            layout: the content's.
+            container: what stands around the content in each file, None for nothing.
+            row: the name's, uint64[NAME_ROW_WORDS] or more.
+            file: the number, None for all.
+        """
+        size = layout.size if container is None else container.size
+        start = 0 if file is None else file * size
+        length = layout.files * size if file is None else size
+        files = FileRange(row, start, length)
+        if container is None:
+            return cls(length, lambda _: (0, ContentRange(layout, start, length)), files)
+
+        def segment_at(offset: int) -> tuple[int, Segment]:
+            number, within = divmod(start + offset, size)
+            at, segment = _segment_of(container, layout, row, number, within)
+            return number * size + at - start, segment
+
+        return cls(length, segment_at, files)
 
     def pieces(self, offset: int, length: int) -> Iterator[Piece]:
         """Yield what each segment gives of the bytes [offset, offset + length), all within."""
@@ -222,11 +267,49 @@ class View:
 
     def part(self, offset: int, length: int) -> "View":
         """Return the view of the bytes [offset, offset + length), which must all be there."""
-        if self.plain is not None:
-            return View.of(ContentRange(self.plain.layout, self.plain.start + offset, length))
 
         def segment_at(at: int) -> tuple[int, Segment]:
             start, segment = self._segment_at(offset + at)
             return start - offset, segment
 
-        return View(length, segment_at)
+        files = self.files
+        if files is not None:
+            files = FileRange(files.row, files.start + offset, length)
+        return View(length, segment_at, files)
+
+
+def _segment_of(
+    container: Container, layout: Layout, row: NDArray[np.uint64], number: int, within: int
+) -> tuple[int, Segment]:
+    """Return the segment that holds byte ``within`` of a container, and where it starts there."""
+    index = bisect_right(container.starts, within) - 1
+    run = container.runs[index]
+    repetition, place = divmod(within - container.starts[index], run.stride)
+    first = within - place
+    head = len(run.head)
+    if head <= place < head + run.hole and run.payload is not None:
+        position = run.payload + repetition * run.hole
+        start = number * layout.size + position
+        return first + head, ContentRange(layout, start, run.hole)
+    begin, end, part = _own(run, place)
+    start = number * container.size + first + begin
+    return first + begin, FileRange(row, start, end - begin, part)
+
+
+def _own(run: Run, place: int) -> tuple[int, int, str]:
+    """Return from where to where in a repetition the same of a run's own bytes stand, and what."""
+    head = len(run.head)
+    begin, end = (0, head) if place < head else (head + run.hole, run.stride)
+    if head <= place < head + run.hole:
+        begin, end = head, head + run.hole
+    for field in run.fields:
+        if not isinstance(field, Crc):
+            continue
+        after = field.at + field.width
+        if field.at <= place < after:
+            return field.at, after, "CRC"
+        if field.at > place:
+            end = min(end, field.at)
+        else:
+            begin = max(begin, after)
+    return begin, end, run.part

@@ -44,7 +44,7 @@ class _Name:
     Attributes:
         name: as it was given.
         generation: of its inodes.
-        row: of its content; None for a view that is no plain content, which workers do not read.
+        row: None for a view that kernels do not read.
         lookups: the kernel's references to its inode; one more for a listed name, which stays.
     """
 
@@ -192,7 +192,7 @@ class Inodes:
             attempt += 1  # another name has the same hash
         self._attempts = max(self._attempts, attempt + 1)
         generation = int.from_bytes(_digest(name, b"dgenfs-age", 4), "little")
-        row = self.rows.add(inode, generation, node.spec) if node.spec.is_plain else None
+        row = self.rows.add(inode, generation, node.spec) if node.spec.is_compiled else None
         self._names[inode] = _Name(name, generation, row, 0)
         return inode
 

@@ -311,7 +311,7 @@ class Operations(pyfuse3.Operations):
                 raise FUSEError(errno.EBADF)
             data = self._reader.read_view(self._views[fh], off, size)
         else:
-            data = self._reader.read(*self._inodes.rows.resolve(fh), off, size)
+            data = await self._reader.read(*self._inodes.rows.resolve(fh), off, size)
         self.counters[counts.BYTES] += len(data)
         return data
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from dgenfs.kernels.cache import KEEPS_LARGE, new_cache
 from dgenfs.machine import topology
-from dgenfs.mount.workers import NodeWorkers, Worker, Workers
+from dgenfs.mount.worker import NodeWorkers, Worker
+from dgenfs.mount.workers import Workers
 
 log = logging.getLogger(__name__)
 

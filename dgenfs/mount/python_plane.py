@@ -4,15 +4,20 @@ import ctypes
 import time
 
 import numpy as np
+import trio
 from numpy.typing import NDArray
 
-from dgenfs.content.view import View
+from dgenfs.content.view import FileRange, View
 from dgenfs.kernels import reads
 from dgenfs.kernels.counters import count_latency
+from dgenfs.kernels.digests import Patience
+from dgenfs.kernels.duties import MOST
 from dgenfs.kernels.fuse import MAX_READ
 from dgenfs.kernels.row import SIZE
 from dgenfs.kernels.scratch import SLICES, new_scratch
 from dgenfs.mount.workers import Workers
+
+_PATIENCE = Patience(np.uint64(MOST), np.uint64(0), np.uint64(0))
 
 
 class Reader:
@@ -24,8 +29,10 @@ class Reader:
         self._counters = counters
         self._scratch = new_scratch()
 
-    def read(self, row: NDArray[np.uint64], file: int, offset: int, size: int) -> bytes:
+    async def read(self, row: NDArray[np.uint64], file: int, offset: int, size: int) -> bytes:
         """Return bytes [offset, offset + size) of a file, fewer at its end.
+
+        What must wait for a long CRC is read on another thread.
 
         Args:
             row: uint64[ROW_WORDS].
@@ -35,7 +42,14 @@ class Reader:
         """
         started = time.monotonic_ns()
         length = min(size, int(row[SIZE]) - offset, MAX_READ)
-        data = self._read(row, file, offset, length) if length > 0 else b""
+        data: bytes | None = b""
+        if length > 0:
+            data = self._read(row, file, offset, length)
+        if data is None:
+            out = np.empty(length, np.uint8)
+            files = FileRange(row, file * int(row[SIZE]), int(row[SIZE]))
+            await trio.to_thread.run_sync(files.read_into, out, offset)
+            data = out.tobytes()
         count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data
 
@@ -50,10 +64,12 @@ class Reader:
         count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data
 
-    def _read(self, row: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes:
+    def _read(self, row: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes | None:
         cache = self._workers.nodes[0].cache
         numbers = (np.uint64(file), np.uint64(offset), np.uint64(length))
-        slices = reads.prepare(row, *numbers, cache, self._scratch)
+        slices = reads.prepare(row, *numbers, cache, self._scratch, _PATIENCE)
+        if slices == reads.WAITS:
+            return None
         try:
             first = SLICES + 2  # behind the header's
             places = self._scratch.words[first : first + 2 * slices].reshape(slices, 2).tolist()

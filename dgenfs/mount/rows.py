@@ -31,6 +31,7 @@ class Rows:
         """Start with no row."""
         self.table: NDArray[np.uint64] = np.zeros((CAPACITY, lookups.TABLE_COLUMNS), np.uint64)
         self.hints: NDArray[np.uint32] = np.zeros(ids.HINTS, np.uint32)
+        self._pointed_to: dict[int, NDArray[np.uint64]] = {}  # by rows that are not free
         self._used = 0
         self._free = CAPACITY  # head of the list of freed rows; CAPACITY ends it
 
@@ -51,7 +52,8 @@ class Rows:
         row = self.table[index]
         tag = (int(row[lookups.TAG]) & _LOWER_HALF) % ids.TAGS + 1
         row[lookups.TAG] = generation << 32 | tag
-        row[:NAME_ROW_WORDS] = spec.row
+        row[:NAME_ROW_WORDS] = spec.row[:NAME_ROW_WORDS]
+        self._pointed_to[index] = spec.row
         row[lookups.INODE] = inode
         self.refresh(index)
         return index
@@ -63,6 +65,7 @@ class Rows:
     def remove(self, index: int) -> None:
         """Free a row."""
         self.table[index, lookups.INODE] = 0
+        del self._pointed_to[index]
         self.table[index, _NEXT_FREE] = self._free
         self._free = index
 

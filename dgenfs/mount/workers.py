@@ -4,10 +4,10 @@ import errno
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from dgenfs.content.layout import MAX_UNIT, Layout
 from dgenfs.kernels import counters as counts
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
+from dgenfs.kernels.digests import UNLIMITED
+from dgenfs.kernels.duties import GIVEN_UP, MOST, Duty, give_up
 from dgenfs.kernels.fill import fill
 from dgenfs.kernels.fuse import ENTRY_WORDS
 from dgenfs.kernels.opening import Opening
@@ -27,6 +29,7 @@ from dgenfs.machine.system_calls import name_thread
 from dgenfs.mount.init_reply import error_reply
 from dgenfs.mount.options import MAX_WORKERS
 from dgenfs.mount.rows import Rows
+from dgenfs.mount.worker import NodeWorkers, Worker, wake_without_preempting
 
 log = logging.getLogger(__name__)
 
@@ -40,58 +43,8 @@ DEFAULT_CACHE = 16 << 20  # bytes, where the processor does not tell of its cach
 _DISCONNECTED = (errno.ENODEV, errno.ECONNABORTED)
 _CONTROL_PLANE_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _RETRY_SECONDS = 0.1
+_WAITING = 2  # threads on each node for reads that wait for a long CRC
 _MOST_FAILURES = 10  # of a thread in a row, with no request answered in between
-
-
-@dataclass(slots=True)
-class Worker:
-    """One thread.
-
-    Attributes:
-        name: of the thread, as the kernel knows it too: at most 15 bytes.
-        counters: uint64[COUNTERS], see kernels.counters.
-        ended: set when the thread has left the request loop for good.
-        joinable: set when nobody will signal the thread any more; it exits only then.
-        given_up: whether it has failed so often that it is not replaced any more.
-        thread: the thread, once started.
-    """
-
-    name: str
-    counters: NDArray[np.uint64] = field(
-        default_factory=lambda: np.zeros(counts.COUNTERS, np.uint64)
-    )
-    ended: threading.Event = field(default_factory=threading.Event)
-    joinable: threading.Event = field(default_factory=threading.Event)
-    given_up: bool = False
-    thread: threading.Thread | None = None
-
-    @property
-    def native_id(self) -> int | None:
-        """The kernel's id of the thread, None before it is started."""
-        return self.thread.native_id if self.thread else None
-
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """What the kernel lets the thread run on, none if it has ended (sched_getaffinity(2))."""
-        try:
-            return tuple(sorted(os.sched_getaffinity(self.native_id or -1)))
-        except OSError:
-            return ()
-
-
-@dataclass(slots=True)
-class NodeWorkers:
-    """One NUMA node.
-
-    Attributes:
-        node: which.
-        cache: shared by its workers.
-        workers: its threads; replaced whole, so that readers need no lock.
-    """
-
-    node: topology.Node
-    cache: Cache
-    workers: list[Worker] = field(default_factory=list)
 
 
 class Workers:
@@ -144,6 +97,9 @@ class Workers:
         self.changing = threading.Lock()
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
+        # Requests of any number of clients; who passes one on waits if there is no room.
+        self._queue: tuple[socket.socket, ...] = ()
+        self._given_up: NDArray[np.uint64] = np.zeros(GIVEN_UP, np.uint64)
         self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
         self._on_failure: Callable[[str], None] = lambda _: None
@@ -174,6 +130,7 @@ class Workers:
             OSError: EAGAIN, not all of them could be started; ``stop`` ends those that were.
         """
         self._fuse, self._control = fuse, control
+        self._queue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._entry = entry
         self._on_disconnect = on_disconnect
         self._on_failure = on_failure
@@ -185,23 +142,26 @@ class Workers:
         return total
 
     def stop(self) -> None:
-        """End the threads; requests that nobody has read yet stay with the kernel."""
+        """End the threads for good; requests that nobody has read yet stay with the kernel."""
         with self.changing:
             self._end_threads()
+            for end in self._queue:
+                end.close()
 
     def _end_threads(self) -> None:
         self._stop[0] = 1
         for node in self.nodes:
-            for worker in node.workers:
+            for worker in (*node.workers, *node.waiting):
                 assert worker.thread is not None
                 assert worker.thread.ident is not None
                 # More than once: a signal between the look at `stop` and the read is lost.
                 while not worker.ended.is_set():
+                    give_up(worker.duty, worker.counters[counts.BUSY_WITH])
                     signal.pthread_kill(worker.thread.ident, KICK)
                     worker.ended.wait(0.01)
                 worker.joinable.set()
                 worker.thread.join()
-            node.workers = []
+            node.workers, node.waiting = [], []
         self._counters = (self.counters(),)
         self._stop[0] = 0
 
@@ -264,22 +224,31 @@ class Workers:
         """
         if self._fuse < 0:
             return
-        for i in range(self.workers_per_node):
+        waiting, taken = (np.int32(end.fileno()) for end in self._queue)
+        answering = Duty(np.int32(self._fuse), waiting, np.uint64(MOST), self._given_up)
+        computing = Duty(taken, waiting, UNLIMITED, self._given_up)
+        name = f"dgenfs-{node.node.index}"
+        for i in range(self.workers_per_node + _WAITING):
             try:
-                self._start_one(node, f"dgenfs-{node.node.index}-{i}")
+                if i < self.workers_per_node:
+                    worker = self._start_one(node, Worker(f"{name}-{i}", answering))
+                    node.workers = [*node.workers, worker]
+                else:
+                    crc = f"{name}-crc-{i - self.workers_per_node}"
+                    node.waiting.append(self._start_one(node, Worker(crc, computing)))
             except (RuntimeError, OSError) as error:  # RuntimeError: threading's for EAGAIN
-                reason = f"only {i} of {self.workers_per_node} threads started: {error}"
+                reason = f"only {i} of {self.workers_per_node + _WAITING} threads started: {error}"
                 raise OSError(errno.EAGAIN, reason) from error
 
-    def _start_one(self, node: NodeWorkers, name: str) -> None:
-        worker = Worker(name)
+    def _start_one(self, node: NodeWorkers, worker: Worker) -> Worker:
+        name = worker.name
         cpus = node.node.cpus if len(self.nodes) > 1 else ()
         worker.thread = threading.Thread(
             target=self._run, args=(worker, node.cache, cpus, new_scratch()), name=name, daemon=True
         )
         worker.thread.start()
         self._counters = (*self._counters, worker.counters)
-        node.workers = [*node.workers, worker]
+        return worker
 
     def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
         try:
@@ -301,7 +270,7 @@ class Workers:
                 topology.pin_thread(cpus)
         except OSError as error:
             log.warning("%s: runs on any CPU: %s", worker.name, error)
-        _wake_without_preempting(worker.name)
+        wake_without_preempting(worker.name)
         failures, answered = 0, 0
         while not self._stop[0]:
             try:
@@ -334,6 +303,7 @@ class Workers:
             serve(
                 self._fuse,
                 self._control,
+                worker.duty,
                 self._stop,
                 self._opening,
                 self._entry,
@@ -356,18 +326,6 @@ class Workers:
             else:
                 log.info("%s: request %d ended with an error", worker.name, unique)
                 worker.counters[counts.FAULTS] += 1
-
-
-def _wake_without_preempting(name: str) -> None:
-    """Let the thread wake without preempting who runs (SCHED_BATCH, sched(7)).
-
-    A worker is woken for each request, though the one that runs takes the next as soon as it has
-    answered: preempting that one, or the client, cost a fifth of the 4 KiB IOPS at queue depth 16.
-    """
-    try:
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    except OSError as error:
-        log.info("%s: usual scheduling: %s", name, error.strerror)
 
 
 def generation_speed() -> float:

@@ -10,11 +10,14 @@ import math
 import re
 from typing import NamedTuple, NoReturn
 
+from dgenfs.content.containers import EXTENSIONS
 from dgenfs.content.layout import MAX_FILES, MAX_SIZE, MAX_UNIT, MIN_UNIT
 from dgenfs.escapes import escaped
 
 SIDECARS = ("sha256", "sha1", "md5", "blake2b", "xxh128", "crc32")
 DEFAULT_EXTENSION = "bin"
+MAX_EXTENSION = 11  # characters
+INDEXED, INDEX = "tfrecord", "idx"  # the container whose index has a name, and what that ends in
 MAX_NAME = 255  # bytes, NAME_MAX of limits.h
 MAX_DEDUP_MILLI = 1000 * 1000
 MAX_COMPRESS_MILLI = 20 * 1000
@@ -70,10 +73,12 @@ class Fields(NamedTuple):
         compress_milli: compression ratio in thousandths.
         seed: 0 to 2^64 - 1.
         unit: dedup unit, bytes; None for the default.
+        record: bytes of a container's record; None for the default.
         tree: whether it is a directory's name.
         per_directory: most files in one directory of a tree, None for no directories.
         extension: without its point, None for none.
         sidecar: a checksum's name, None for none.
+        is_index: whether the name is that of a container's index.
     """
 
     files: int
@@ -82,10 +87,12 @@ class Fields(NamedTuple):
     compress_milli: int
     seed: int
     unit: int | None
+    record: int | None
     tree: bool
     per_directory: int | None
     extension: str | None
     sidecar: str | None
+    is_index: bool
 
 
 def parse_size(text: str) -> int:
@@ -135,12 +142,14 @@ class Parser:
         """
         if len(self.name.encode(errors="surrogatepass")) > MAX_NAME:
             self.fail(self.name[:16] + "...", f"a name has at most {MAX_NAME} bytes")
-        body, sidecar, extension = self.suffixes()
+        body, sidecar, extension, index = self.suffixes()
         head, *params = body.split("_")
         tree = _TREE.match(head)
         files = self.files(tree[1]) if tree else 1
         if tree and sidecar:
             self.fail(f".{sidecar}", "a tree has no checksum file; name one of its files")
+        if tree and index:
+            self.fail(f".{INDEX}", "a tree has no index; name that of one of its files")
         size = self.size(tree[2] if tree else head)
         if files * size > MAX_SIZE:
             self.fail(head, "files times size must not pass 2^63-1 bytes")
@@ -150,6 +159,10 @@ class Parser:
             if letter in values:
                 self.fail(param, f"the parameter {letter!r} stands once at the most")
             values[letter] = self.param(param, is_tree=tree is not None)
+        if "r" in values and extension not in EXTENSIONS:
+            self.fail(f"r{values['r']}", f"only containers ({', '.join(EXTENSIONS)}) have records")
+        if values.get("r", 1) > max(1, size):
+            self.fail(f"r{values['r']}", f"a record has 1 to {size} bytes, the size")
         return Fields(
             files=files,
             size=size,
@@ -157,28 +170,34 @@ class Parser:
             compress_milli=values.get("c", 1000),
             seed=values.get("s", 0),
             unit=values.get("b"),
+            record=values.get("r"),
             tree=tree is not None,
             per_directory=values.get("f"),
             extension=extension,
             sidecar=sidecar,
+            is_index=index,
         )
 
-    def suffixes(self) -> tuple[str, str | None, str | None]:
-        """Return the name without its suffixes, the sidecar and the extension."""
+    def suffixes(self) -> tuple[str, str | None, str | None, bool]:
+        """Return the name without its suffixes, the sidecar, the extension, whether of an index."""
         body, sidecar = self.name, None
         for candidate in SIDECARS:
             if body.endswith(f".{candidate}"):
                 body, sidecar = body.removesuffix(f".{candidate}"), candidate
                 break
+        index = body.endswith(f".{INDEXED}.{INDEX}")
+        if index:
+            body = body.removesuffix(f".{INDEX}")
         matched = _EXTENSION.search(body)
         if matched is None:
-            return body, sidecar, None
+            return body, sidecar, None, False
         extension = matched[1]
-        if len(extension) > 8:
-            self.fail(matched[0], "an extension is a letter and up to 7 letters or digits")
+        if len(extension) > MAX_EXTENSION:
+            rule = f"an extension is a letter and up to {MAX_EXTENSION - 1} letters or digits"
+            self.fail(matched[0], rule)
         if extension in SIDECARS:
             self.fail(matched[0], f"a checksum's name ({', '.join(SIDECARS)}) comes last and once")
-        return body[: matched.start()], sidecar, extension
+        return body[: matched.start()], sidecar, extension, index
 
     def files(self, text: str) -> int:
         """Read a number of files."""
@@ -249,6 +268,11 @@ class Parser:
                 if not MIN_UNIT <= unit <= MAX_UNIT or not math.log2(unit).is_integer():
                     self.fail(text, "a dedup unit is a power of two from 4K to 4M")
                 return unit
+            case "r":
+                record = self.number(text[1:])
+                if record < 1:
+                    self.fail(text, "a record has at least 1 byte")
+                return record
             case "f" if is_tree:
                 files = self.digits(text)
                 if files < 1:
@@ -258,4 +282,4 @@ class Parser:
             case "f":
                 self.fail(text, "only a tree (such as 1000x1M_f100) has directories")
             case _:
-                self.fail(text, "a parameter is d, c, s, b or f and its value, such as d4 or c1.5")
+                self.fail(text, "a parameter is d, c, s, b, r or f and a value, such as d4 or c1.5")

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, SupportsIndex
 
+from dgenfs.content.containers import EXTENSIONS
 from dgenfs.content.layout import MAX_FILES, Layout, default_unit
 from dgenfs.kernels import row
 from dgenfs.names.grammar import (
     DEFAULT_EXTENSION,
     DIGITS,
+    INDEX,
     MAX_SEED,
     Parser,
     SpecError,
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dgenfs.content.containers.frames import Container
     from dgenfs.content.view import View
 
 
@@ -39,15 +43,20 @@ class Spec:
         layout: the numbers of the content.
         tree: whether the name is a directory's; a plain file is laid out like a tree of one file.
         per_directory: most files in one directory of a tree, None for no directories.
-        extension: of a tree's files; always ``bin`` for a plain file, as no content depends on it.
+        extension: of a tree's files; of a plain file a container's, else ``bin``, as then no
+            content depends on it.
+        record: bytes of a container's record; None for the default.
         sidecar: the checksum that the name asks for instead of the content, None for the content.
+        is_index: whether the name asks for the index of a container, not the container itself.
     """
 
     layout: Layout
     tree: bool = False
     per_directory: int | None = None
     extension: str = DEFAULT_EXTENSION
+    record: int | None = None
     sidecar: str | None = None
+    is_index: bool = False
 
     @staticmethod
     def parse(name: str) -> "Spec":
@@ -68,14 +77,21 @@ class Spec:
             seed=said.seed,
             unit=said.unit or default_unit(said.files, said.size, said.dedup_milli),
         )
-        if not said.tree:
-            return Spec(layout, sidecar=said.sidecar)
-        return Spec(
+        extension = said.extension or DEFAULT_EXTENSION
+        spec = Spec(
             layout,
-            tree=True,
+            tree=said.tree,
             per_directory=said.per_directory,
-            extension=said.extension or DEFAULT_EXTENSION,
+            extension=extension if said.tree or extension in EXTENSIONS else DEFAULT_EXTENSION,
+            record=said.record,
+            sidecar=said.sidecar,
+            is_index=said.is_index,
         )
+        return spec if extension not in EXTENSIONS else _checked(spec, name)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what follows from the rest: a container's row holds addresses."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def files(self) -> int:
@@ -85,7 +101,26 @@ class Spec:
     @property
     def size(self) -> int:
         """Bytes of each file."""
+        if self.is_index:
+            assert self.container is not None
+            return self.container.size
         return self.layout.size
+
+    @property
+    def total_size(self) -> int:
+        """Bytes of all files."""
+        return self.files * self.size
+
+    @cached_property
+    def container(self) -> "Container | None":
+        """What stands around the content in each file, None for nothing."""
+        if self.extension not in EXTENSIONS:
+            return None
+        from dgenfs.content.containers import formats  # here, as most names need none
+
+        make = formats.index if self.is_index else formats.container
+        repeats = self.layout.dedup_milli > 1000
+        return make(self.extension, self.layout.size, self.record, repeats=repeats)
 
     @property
     def dedup(self) -> float:
@@ -136,11 +171,15 @@ class Spec:
             parts.append(f"s{layout.seed}")
         if layout.unit != default_unit(layout.files, layout.size, layout.dedup_milli):
             parts.append(f"b{format_size(layout.unit)}")
+        if self.record is not None:
+            parts.append(f"r{format_size(self.record)}")
         if self.per_directory is not None:
             parts.append(f"f{self.per_directory}")
         name = "_".join(parts)
         if not self.tree or self.extension != DEFAULT_EXTENSION:
             name += f".{self.extension}"
+        if self.is_index:
+            name += f".{INDEX}"
         if self.sidecar is not None:
             name += f".{self.sidecar}"
         return name
@@ -174,8 +213,6 @@ class Spec:
     def view(self, file: SupportsIndex | None = None) -> "View":
         """Return the bytes of file number ``file``, or of all files one after the other.
 
-        The files of a tree are all plain, or none is: workers read them by the tree's row.
-
         Raises:
             SpecError: the name asks for a checksum.
             TypeError: ``file`` is no whole number.
@@ -187,22 +224,33 @@ class Spec:
         if file is not None:
             file = whole_number("file", file)
             self.path(file)
-        return View.of_content(self.layout, file)
+        return View.of_files(self.layout, self.container, self.row, file)
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the files are the content and nothing else, as kernels do them by the row."""
-        from dgenfs.content.view import ContentRange
-
-        return self.view(0).plain == ContentRange(self.layout, 0, self.size)
+    def is_compiled(self) -> bool:
+        """Whether kernels read the files by the row."""
+        return self.view(0).files is not None
 
     @cached_property
     def row(self) -> "NDArray[np.uint64]":
-        """The name as kernels take it (kernels.row): uint64[NAME_ROW_WORDS], read-only."""
+        """The name as kernels take it (kernels.row): uint64[NAME_ROW_WORDS] and more, read-only.
+
+        A container's program stands behind it, which it points to: keep the array as long as a copy
+        of its words is in use.
+        """
         import numpy as np  # here, as names are read without it, and sooner
 
-        numbers = np.zeros(row.NAME_ROW_WORDS, np.uint64)
+        program = np.empty(0, np.uint64)
+        if self.container is not None:
+            from dgenfs.content.containers.packing import packed
+
+            program = packed(self.container)
+        numbers = np.zeros(row.NAME_ROW_WORDS + len(program), np.uint64)
         numbers[: row.ROW_WORDS] = self.layout.row
+        numbers[row.SIZE] = self.size
+        if len(program):
+            numbers[row.NAME_ROW_WORDS :] = program
+            numbers[row.FRAMES] = numbers[row.NAME_ROW_WORDS :].ctypes.data
         if self.tree:
             extension = f".{self.extension}".encode()
             numbers[row.DIGITS] = _digits(self.files, 6)
@@ -276,6 +324,24 @@ class Spec:
         step = min(BATCH, size // max(1, self.size))
         for first in range(0, self.files, step):
             yield range(first, min(first + step, self.files))
+
+
+def _checked(spec: Spec, name: str) -> Spec:
+    """Return the spec of a container without a record that is the default.
+
+    Raises:
+        SpecError: its format has no such file.
+    """
+    from dgenfs.content.containers.frames import ContainerError
+
+    try:
+        container = spec.container
+    except ContainerError as error:
+        raise SpecError(name, name, str(error)) from error
+    usual = replace(spec, record=None)
+    with suppress(ContainerError):  # as the default may pass a limit that the record does not
+        return usual if usual.container == container else spec
+    return spec
 
 
 def _digits(count: int, least: int) -> int:

@@ -221,7 +221,7 @@ class Verifier:
             files: their numbers; none is larger than CHUNK.
             stop: as ``find_different`` takes it.
         """
-        if not spec.is_plain or spec.size == 0:  # of no bytes are many that are no files
+        if not spec.is_compiled or spec.size == 0:  # of no bytes are many that are no files
             return files
         different = np.zeros(len(files), np.uint8)
         buffer = np.frombuffer(self._buffers.data, np.uint8)

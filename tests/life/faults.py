@@ -59,10 +59,10 @@ def handlers() -> None:
     def failing_xattrs(_self: Operations, inode: int) -> dict[bytes, bytes]:
         raise RuntimeError(f"built-in fault of {inode}")
 
-    def failing_read(self: Reader, row: Any, file: int, offset: int, size: int) -> bytes:
+    async def failing_read(self: Reader, row: Any, file: int, offset: int, size: int) -> bytes:
         if offset == BAD_OFFSET:
             raise RuntimeError("built-in fault")
-        return read(self, row, file, offset, size)
+        return await read(self, row, file, offset, size)
 
     Inodes.lookup = failing_lookup  # type: ignore[method-assign]
     Operations._xattrs = failing_xattrs  # type: ignore[assignment, method-assign]

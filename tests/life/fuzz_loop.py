@@ -14,7 +14,7 @@ import numpy as np
 from guarded import guarded
 from numpy.typing import NDArray
 
-from dgenfs.kernels import cache, counters, fuse, opening
+from dgenfs.kernels import cache, counters, duties, fuse, opening
 from dgenfs.kernels.scratch import SCRATCH_BYTES, scratch_of
 from dgenfs.kernels.serve import serve
 from dgenfs.mount.inodes import Inodes
@@ -52,6 +52,9 @@ class Loop:
             used = np.flatnonzero(before.reshape(len(before), -1).any(axis=1))
             within[used] = before[used]
             setattr(self._rows, attribute, within)
+        given_up = np.zeros(duties.GIVEN_UP, np.uint64)
+        requests, waiting = np.int32(self._fuse.fileno()), np.int32(-1)  # no name has a long CRC
+        self._duty = duties.Duty(requests, waiting, np.uint64(duties.MOST), given_up)
         self._opening = opening.new_opening(CACHED, STORED)
         self._opening.limits[opening.STORES_TAILS] = 1
         self.notice: Callable[[bytes], None] = no_notice
@@ -69,6 +72,7 @@ class Loop:
             end: object = serve(
                 self._fuse.fileno(),
                 self._control.fileno(),
+                self._duty,
                 self._stop,
                 self._opening,
                 self.entry,

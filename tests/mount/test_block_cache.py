@@ -24,6 +24,7 @@ from dgenfs.kernels.cache import (
     new_cache,
     release,
 )
+from dgenfs.kernels.digests import ENDLESS
 from dgenfs.kernels.reads import finish, prepare
 from dgenfs.kernels.scratch import SLICES, new_scratch
 
@@ -270,7 +271,7 @@ def test_large_reads_go_past_a_cache_that_does_not_pay() -> None:
 
         def read(cache: kernel.Cache, offset: int, length: int) -> bytes:
             numbers = map(np.uint64, (0, offset, length))
-            slices = prepare(row, *numbers, cache, scratch)
+            slices = prepare(row, *numbers, cache, scratch, ENDLESS)
             places = scratch.words[SLICES + 2 : SLICES + 2 + 2 * slices].tolist()
             data = b"".join(map(ctypes.string_at, places[::2], places[1::2]))
             finish(cache, scratch, slices)

@@ -131,8 +131,8 @@ def directory_by_oracle(content: oracle.Content, file: int) -> int:
 
 @settings(max_examples=300)
 @given(strategies.tree_names(), st.data())
-@example("1000000000x9223372036_f1.abcdefgh", None)
-@example("1000000000x1.abcdefgh", None)
+@example("1000000000x9223372036_f1.abcdefghijk", None)
+@example("1000000000x1.abcdefghijk", None)
 @example("1000000000x1_f1000000000", None)
 @example("1000001x0_f99.x", None)
 @example("1000000x1_f100", None)

@@ -88,10 +88,14 @@ def set_seed_later(seed: Any) -> int:
     return generator.spec.seed
 
 
+def start(generator: DataGenerator) -> Any:
+    return next(generator._view.pieces(0, 1)).segment
+
+
 ENTRIES: dict[str, Callable[[Any], object]] = {
-    "file": lambda number: DataGenerator(TREE, file=number)._view.plain,
-    "file later": lambda number: AsyncDataGenerator(TREE, file=number)._generator._view.plain,
-    "view": lambda number: Spec.parse(TREE).view(number).plain,
+    "file": lambda number: start(DataGenerator(TREE, file=number)),
+    "file later": lambda number: start(AsyncDataGenerator(TREE, file=number)._generator),
+    "view": lambda number: next(Spec.parse(TREE).view(number).pieces(0, 1)).segment,
     "path": lambda number: Spec.parse(TREE).path(number),
     "threads": lambda number: DataGenerator(NAME, threads=number).threads,
     "threads later": lambda number: AsyncDataGenerator(NAME, threads=number)._generator.threads,

@@ -63,7 +63,7 @@ def test_canonical_name(name: str, canonical: str) -> None:
         ("10G_f10", "f10", "tree"),
         ("10G__d4", "", "parameter"),
         ("10G_d4.tar.gz", "d4.tar", "ratio"),
-        ("10G.abcdefghi", ".abcdefghi", "7 letters"),
+        ("10G.abcdefghijkl", ".abcdefghijkl", "10 letters"),
         ("10G.md5.sha1", ".md5", "checksum"),
         ("5x1M.md5", ".md5", "tree"),
         ("0x1M", "0", "files"),

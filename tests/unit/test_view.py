@@ -59,13 +59,17 @@ def test_any_range_of_any_segments(parts: list[tuple[Segment, bytes]], data: st.
     assert again.read(0, length) == whole[offset + inner : offset + length]
 
 
-def test_only_one_range_of_a_content_is_plain() -> None:
-    layout = Spec.parse("1M").layout
-    plain = View.of_content(layout, 0)
-    assert plain.plain == ContentRange(layout, 0, 1 << 20)
-    assert plain.part(5, 7).plain == ContentRange(layout, 5, 7)
-    assert View.of(Literal(b"x"), ContentRange(layout, 0, 5)).plain is None
-    assert View.of(Zeros(5)).plain is None
+def test_only_what_a_row_describes_is_known_to_kernels() -> None:
+    spec = Spec.parse("3x1M")
+    view = spec.view(2)
+    for part, start, length in ((view, 2 << 20, 1 << 20), (view.part(5, 7), (2 << 20) + 5, 7)):
+        assert part.files is not None
+        assert part.files.row is spec.row
+        assert (part.files.start, part.files.length) == (start, length)
+        ((_, segment, *_),) = part.pieces(0, length)
+        assert segment == ContentRange(spec.layout, 2 << 20, 1 << 20)
+    assert View.of(Literal(b"x"), ContentRange(spec.layout, 0, 5)).files is None
+    assert View.of(Zeros(5)).files is None
     assert View.of().size == 0
 
 

@@ -30,7 +30,7 @@ def gen(name: str, cwd: Path, before: tuple[str, ...] = ()) -> subprocess.Comple
         "1x1",
         "700x1_d3",
         "700x513_d2_c2_f37.x",
-        "300x4097_c1.5_f299.abcdefgh",
+        "300x4097_c1.5_f299.abcdefghijk",
         "40x70000_d4_c3_b16K",
         "3x4M-1_d3_f1",
         "3x4M_d2_c2",

@@ -2,3 +2,5 @@
 
 A module for each format says where its own bytes stand; docs/format.md says the same in words.
 """
+
+EXTENSIONS = ("npy", "npz", "tfrecord", "h5", "hdf5", "parquet", "safetensors", "tar")

@@ -13,8 +13,16 @@ A format's module is pure Python, as names are read without a compiler, and has 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from dgenfs.content.containers import npy
-from dgenfs.content.containers.frames import Container
+from dgenfs.content.containers import (
+    hdf5,
+    npy,
+    npz,
+    parquet,
+    safetensors,
+    tar,
+    tfrecord,
+)
+from dgenfs.content.containers.frames import Container, ContainerError
 
 
 class Format(NamedTuple):
@@ -31,4 +39,41 @@ class Format(NamedTuple):
 
 FORMATS = {
     "npy": Format(npy.least, npy.container),
+    "npz": Format(npz.least, npz.container),
+    "tfrecord": Format(tfrecord.least, tfrecord.container),
+    "h5": Format(hdf5.least, hdf5.container),
+    "hdf5": Format(hdf5.least, hdf5.container),
+    "parquet": Format(parquet.least, parquet.container),
+    "safetensors": Format(safetensors.least, safetensors.container),
+    "tar": Format(tar.least, tar.container),
 }
+
+
+def container(extension: str, size: int, record: int | None, *, repeats: bool) -> Container:
+    """Return the file of ``size`` bytes with an extension of FORMATS.
+
+    Args:
+        extension: one of them.
+        size: bytes.
+        record: bytes of a record, None for the format's default.
+        repeats: whether units of the content repeat.
+
+    Raises:
+        ContainerError: the format has no such file.
+    """
+    found = FORMATS[extension]
+    least = found.least(record)
+    if size < least:
+        records = "" if record is None else f" with records of {record} bytes"
+        raise ContainerError(f"the least {extension} file{records} has {least} bytes")
+    return found.container(size, record, repeats)
+
+
+def index(extension: str, size: int, record: int | None, *, repeats: bool) -> Container:
+    """Return the index of the file that ``container`` gives.
+
+    Raises:
+        ContainerError: there is no such file.
+    """
+    container(extension, size, record, repeats=repeats)
+    return tfrecord.index(size, record, repeats)

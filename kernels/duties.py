@@ -1,0 +1,51 @@
+"""Which requests a worker takes, which it leaves to others, and which nobody waits for any more.
+
+A READ that needs a CRC of many bytes waits for it with threads of its own, so that those that
+answer all other requests do not. Its client may leave meanwhile (INTERRUPT), and hangs until it is
+answered. Called by serve and dgenfs.mount.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from dgenfs.kernels.jit import kernel
+from dgenfs.kernels.memory import set_word_at
+from dgenfs.kernels.row import WORD
+
+MOST = 4 << 20  # bytes of a CRC that is not long: 0.3 ms
+GIVEN_UP = 64  # requests whose numbers are kept apart
+
+
+class Duty(NamedTuple):
+    """What a worker does.
+
+    Attributes:
+        requests: int32, descriptor that requests are read from.
+        waiting: int32, socket that READs go to which must wait for a long CRC.
+        most: uint64, bytes of a CRC that is not long.
+        given_up: uint64[GIVEN_UP], numbers of requests whose clients wait no longer.
+    """
+
+    requests: np.int32
+    waiting: np.int32
+    most: np.uint64
+    given_up: NDArray[np.uint64]
+
+
+DUTY = types.NamedTuple((types.int32, types.int32, types.uint64, types.uint64[::1]), Duty)
+
+
+@kernel(types.uint64(DUTY, types.uint64))
+def given_up_at(duty, unique):
+    """Return the address (uint64) of the word that is ``unique`` (uint64) once that is given up."""
+    number = (unique >> np.uint64(1)) % np.uint64(GIVEN_UP)  # bit 0 is that of an INTERRUPT
+    return np.uint64(duty.given_up.ctypes.data) + np.uint64(WORD) * number
+
+
+@kernel(types.void(DUTY, types.uint64))
+def give_up(duty, unique):
+    """Let the request with the kernel's number ``unique`` (uint64) end, if it waits for a CRC."""
+    set_word_at(given_up_at(duty, unique), unique)

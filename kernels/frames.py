@@ -1,0 +1,282 @@
+"""Containers: any bytes of a file of content between a format's own bytes.
+
+Called by files. A row's FRAMES is the address of a program, uint64[], that
+``dgenfs.content.containers.packing`` writes: runs that repeat, the bytes they consist of, and the
+fields among these that differ from repetition to repetition. The reference is tests/containers.
+"""
+
+import numpy as np
+from numba import types
+
+from dgenfs.kernels.crc import combine, masked
+from dgenfs.kernels.digests import DONE, PATIENCE, crc_of_content
+from dgenfs.kernels.fill import file_offset, fill
+from dgenfs.kernels.jit import BYTES, ROW, inlined, kernel
+from dgenfs.kernels.memory import copy_from, word_at
+from dgenfs.kernels.row import FRAMES, WORD
+
+# Words of a program
+RUNS = 0  # how many
+TABLE = 1  # address of digests.TABLE
+FIRST = 2  # of the first run
+
+# Words of a run, by Run's attributes
+START = 0  # bytes of the file before it
+COUNT = 1
+STRIDE = 2
+HEAD = 3  # bytes
+HOLE = 4
+TEXT = 5  # of head and tail, bytes from the program's start
+PAYLOAD = 6  # NO_PAYLOAD for padding
+FILLER = 7
+FIELDS = 8  # of the first one, words from the program's start
+FIELD_COUNT = 9
+RUN_WORDS = 10
+
+NO_PAYLOAD = 2**64 - 1
+
+# Words of a field, by Number's and Crc's attributes
+AT = 0
+WIDTH = 1
+ENCODING = 2  # of a number; CRC and the kind for a CRC
+BASE = 3  # of a CRC, where the payload that it covers starts
+STEP = 4
+MORE = 5  # of a CRC, that of the bytes ahead of the payload
+LENGTH = 6  # of a CRC, bytes of payload
+FIELD_WORDS = 7
+
+LITTLE, DECIMAL, SPACED, OCTAL, VARINT, TAR_CHECKSUM = range(6)
+CRC = 8
+
+_NO_PAYLOAD = np.uint64(NO_PAYLOAD)
+_ZERO = np.uint64(0)
+_ONE = np.uint64(1)
+_TEN = np.uint64(10)
+_ZERO_DIGIT = np.uint64(ord("0"))
+_SPACE = np.uint64(ord(" "))
+
+
+@inlined
+def word(base, number):
+    """Return word ``number`` behind the address ``base`` (uint64)."""
+    return word_at(base + np.uint64(WORD * number))
+
+
+@inlined
+def sum_of_digits(number):
+    """Return the sum (uint64) of the decimal digits of ``number`` (uint64)."""
+    total = _ZERO
+    while number != _ZERO:
+        total += number % _TEN
+        number //= _TEN
+    return total
+
+
+@kernel(
+    types.void(types.uint8[::1], types.int64, types.int64, types.int64, types.uint64, types.uint64)
+)
+def put_number(out, at, width, first, encoding, number):
+    """Write a number, as far as it is within ``out``.
+
+    Args:
+        out: uint8[::1].
+        at: int64, index of its first byte, which may be outside.
+        width: int64, bytes.
+        first: int64, the lowest index that may be written.
+        encoding: uint64, one of those above.
+        number: uint64.
+    """
+    base = np.uint64(8) if encoding == OCTAL else _TEN
+    for i in range(width):
+        # Digits are written from the last, bits from the first.
+        place = at + (i if encoding in (LITTLE, VARINT) else width - 1 - i)
+        if encoding == LITTLE:
+            byte = number & np.uint64(255)
+            number >>= np.uint64(8)
+        elif encoding == VARINT:
+            more = np.uint64(0x80) if i < width - 1 else _ZERO
+            byte = (number & np.uint64(0x7F)) | more
+            number >>= np.uint64(7)
+        else:
+            padding = encoding == SPACED and number == _ZERO and i > 0
+            byte = _SPACE if padding else _ZERO_DIGIT + number % base
+            number //= base
+        if first <= place < out.size:
+            out[place] = np.uint8(byte)
+
+
+@kernel(
+    types.UniTuple(types.uint64, 2)(
+        types.uint64,
+        types.uint64,
+        types.uint64,
+        types.uint64,
+        BYTES,
+        types.uint64,
+        ROW,
+        PATIENCE,
+    )
+)
+def crc_field(field, table, file, repetition, ready, ready_at, row, patience):
+    """Return the status, and what a CRC's field holds (uint64 each).
+
+    Args:
+        field: uint64, address of it.
+        table: uint64, address of digests.TABLE.
+        file: uint64, number of the file.
+        repetition: uint64.
+        ready: uint8[::1], bytes of payload that the caller has.
+        ready_at: uint64, where in the payload they start.
+        row: uint64[ROW_WORDS], with FRAMES.
+        patience: Patience.
+    """
+    kind = np.int64(word(field, ENCODING)) - CRC
+    start = word(field, BASE) + repetition * word(field, STEP)
+    length = word(field, LENGTH)
+    usable = ready if ready_at + np.uint64(ready.size) == start + length else ready[:0]
+    if np.uint64(usable.size) > length:
+        usable = usable[usable.size - np.int64(length) :]
+    offset = file_offset(row, file, start)
+    status, value = crc_of_content(row, offset, length, kind, usable, table, patience)
+    value = combine(word(field, MORE), value, length, kind)
+    return status, value if kind == 0 else masked(value)
+
+
+@kernel(
+    types.uint64(
+        types.uint8[::1],
+        types.int64,
+        types.int64,
+        types.uint64,
+        types.uint64,
+        types.uint64,
+        types.uint64,
+        types.uint64,
+        types.int64,
+        ROW,
+        PATIENCE,
+    )
+)
+def put_own(out, at, length, program, run, within, repetition, file, hole, row, patience):
+    """Write a run's own bytes at ``out[at:]``, all of the head or all of the tail.
+
+    Args:
+        out: uint8[::1].
+        at: int64, index of the first byte.
+        length: int64, bytes.
+        program: uint64, address.
+        run: uint64, address of the run.
+        within: uint64, bytes of the repetition before the first.
+        repetition: uint64.
+        file: uint64, number of the file.
+        hole: int64, bytes of the hole's end that stand before ``out[at]``.
+        row: uint64[ROW_WORDS], with FRAMES.
+        patience: Patience.
+
+    Returns:
+        uint64, see ``fill_frames``.
+    """
+    text = program + word(run, TEXT) + within
+    if within >= word(run, HEAD):
+        text -= word(run, HOLE)
+    copy_from(out, at, text, length)
+    written = out[: at + length]
+    field = program + np.uint64(WORD) * word(run, FIELDS)
+    for _ in range(np.int64(word(run, FIELD_COUNT))):
+        place = at + np.int64(word(field, AT) - within)
+        width = np.int64(word(field, WIDTH))
+        if place < at + length and place + width > at:
+            encoding = word(field, ENCODING)
+            if encoding >= np.uint64(CRC):
+                end = word(run, PAYLOAD) + (repetition + _ONE) * word(run, HOLE)
+                status, value = crc_field(
+                    field,
+                    word(program, TABLE),
+                    file,
+                    repetition,
+                    out[at - hole : at],
+                    end - np.uint64(hole),
+                    row,
+                    patience,
+                )
+                if status != np.uint64(DONE):
+                    return status
+                encoding = np.uint64(LITTLE)
+            else:
+                value = word(field, BASE) + repetition * word(field, STEP)
+                if encoding == TAR_CHECKSUM:
+                    value = word(field, MORE) + sum_of_digits(value)
+                    encoding = np.uint64(OCTAL)
+            put_number(written, place, width, at, encoding, value)
+        field += np.uint64(WORD * FIELD_WORDS)
+    return np.uint64(DONE)
+
+
+@kernel(
+    types.uint64(
+        types.uint8[::1],
+        types.uint64,
+        types.uint64,
+        ROW,
+        PATIENCE,
+    )
+)
+def fill_frames(out, file, offset, row, patience):
+    """Fill ``out`` with the bytes of a container from ``offset`` on.
+
+    Args:
+        out: uint8[::1], filled whole; within the file.
+        file: uint64, number of the file.
+        offset: uint64, bytes.
+        row: uint64[ROW_WORDS], with FRAMES.
+        patience: Patience, for CRCs.
+
+    Returns:
+        uint64: digests.DONE; TOO_LONG or STOPPED, and ``out`` is of no use.
+    """
+    program = row[FRAMES]
+    size = np.uint64(WORD * RUN_WORDS)
+    run = program + np.uint64(WORD * FIRST)
+    last = run + (word(program, RUNS) - _ONE) * size
+    while run < last and word(run + size, START) <= offset:
+        run += size
+    at = np.int64(0)
+    while at < out.size:
+        rest = np.uint64(out.size - at)
+        head, hole, stride = word(run, HEAD), word(run, HOLE), word(run, STRIDE)
+        repetition = (offset - word(run, START)) // stride
+        within = (offset - word(run, START)) % stride
+        if head <= within < head + hole:
+            length = np.int64(min(rest, head + hole - within))
+            payload = word(run, PAYLOAD)
+            if payload == _NO_PAYLOAD:
+                out[at : at + length] = np.uint8(word(run, FILLER))
+            else:
+                position = payload + repetition * hole + (within - head)
+                fill(out[at : at + length], file_offset(row, file, position), row)
+        else:
+            end = head if within < head else stride
+            length = np.int64(min(rest, end - within))
+            ready = np.int64(0)
+            if within == head + hole and word(run, PAYLOAD) != _NO_PAYLOAD:
+                ready = np.int64(min(np.uint64(at), hole))
+            status = put_own(
+                out,
+                at,
+                length,
+                program,
+                run,
+                within,
+                repetition,
+                file,
+                ready,
+                row,
+                patience,
+            )
+            if status != np.uint64(DONE):
+                return status
+        at += length
+        offset += np.uint64(length)
+        if repetition + _ONE == word(run, COUNT) and within + np.uint64(length) == stride:
+            run += size
+    return np.uint64(DONE)

@@ -1,0 +1,82 @@
+"""npy and npz against their oracles; sizes that no test could write, by what is said of them."""
+
+import hashlib
+import random
+import re
+import time
+from types import ModuleType
+
+import oracle
+import pytest
+from containers import npy, npz
+from containers.expanding import expand
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgenfs.content.containers.formats import FORMATS
+from dgenfs.content.containers.frames import Container
+
+ORACLES = {"npy": npy, "npz": npz}
+CONTENT = random.Random(0).randbytes(1 << 20)
+HUGE = [2**32 - 1, 2**32, 2**40, 2**62 + 1, 2**63 - 1]
+# r is any from 1 up; of the round ones some fill the file with records to the byte.
+RECORDS = st.none() | st.integers(1, 1 << 20) | st.sampled_from([1, 8, 4096, 65536, 2**63 - 1])
+
+by_format = pytest.mark.parametrize(("extension", "slow"), ORACLES.items(), ids=ORACLES)
+
+
+def well_formed(container: Container, size: int) -> None:
+    assert container.size == size
+    assert container.first == 4096
+    assert all(run.size for run in container.runs)
+    assert len(container.runs) <= 6
+    whole = (container.records - 1) * container.record + container.last
+    assert container.payload == whole + container.rest
+    for start, run in zip(container.starts, container.runs, strict=True):
+        if run.payload is not None:
+            assert (start + len(run.head) - run.payload) % 4096 == 0
+
+
+@by_format
+@given(data=st.data(), record=RECORDS)
+def test_bytes(extension: str, slow: ModuleType, data: st.DataObject, record: int | None) -> None:
+    least = FORMATS[extension].least(record)
+    assert least == slow.LEAST
+    size = data.draw(st.integers(least, least + 300) | st.integers(least, len(CONTENT)))
+    container = FORMATS[extension].container(size, record, data.draw(st.booleans()))
+    well_formed(container, size)
+    assert expand(container, CONTENT) == slow.file(size, record, False, CONTENT)
+
+
+@by_format
+@given(size=st.sampled_from(HUGE) | st.integers(2**32 - 300, 2**63 - 1), record=RECORDS)
+def test_any_size(extension: str, slow: ModuleType, size: int, record: int | None) -> None:
+    container = FORMATS[extension].container(size, record, False)
+    well_formed(container, size)
+    if extension == "npz":
+        r, n, _, rest = slow.shape(size, record)
+        assert (container.record, container.records, container.rest) == (r, n, rest)
+
+
+@pytest.mark.parametrize("extension", ORACLES)
+def test_found_at_once(extension: str) -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        FORMATS[extension].container(2**63 - 1, 1, True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.01
+
+
+VECTORS = [vector for slow in ORACLES.values() for vector in slow.VECTORS.items()]
+
+
+@pytest.mark.parametrize(("name", "sha256"), VECTORS)
+def test_vectors(name: str, sha256: str) -> None:
+    stem, extension = name.rsplit(".", 1)
+    found = re.search("_r([^_]+)", stem)
+    record = oracle.size_of(found[1]) if found else None
+    plain = oracle.parse(re.sub("_r[^_]+", "", stem) + ".bin")
+    content = oracle.read(plain, 0, 0, plain.size)
+    data = ORACLES[extension].file(plain.size, record, plain.d_milli > 1000, content)
+    assert hashlib.sha256(data).hexdigest() == sha256
