@@ -1,5 +1,6 @@
 """Names, good and hostile, and ranges of bytes, for Hypothesis."""
 
+import oracle
 from hypothesis import strategies as st
 
 MAX_SIZE = 2**63 - 1
@@ -61,6 +62,17 @@ def names(draw: st.DrawFn, sidecars: bool = True) -> str:
     """A plain file's name."""
     sidecar = draw(st.sampled_from(["", *(f".{name}" for name in CHECKSUMS)])) if sidecars else ""
     return draw(sizes()) + draw(params()) + draw(extensions) + sidecar
+
+
+@st.composite
+def container_names(draw: st.DrawFn, most: int = 1 << 20) -> str:
+    """The name of a file of a format, or of one too small to be."""
+    format_name = draw(st.sampled_from(sorted(oracle.CONTAINERS)))
+    least = oracle.container(format_name).LEAST
+    size = draw(st.integers(max(0, least - 3), least + 300) | st.integers(0, most))
+    record = draw(st.none() | st.integers(1, max(1, size)) | st.sampled_from([4096, 65536, 114660]))
+    given = "" if record is None else f"_r{record}"
+    return f"{size}{draw(params())}{given}.{format_name}"
 
 
 @st.composite

@@ -109,7 +109,13 @@ class Inodes:
             directory = self.resolve(parent)
             if not isinstance(directory, Directory):
                 raise KeyError(parent)
-            return number_of(directory.child(text)) + (parent & ~WITHIN)
+            node = directory.child(text)
+            if isinstance(node, File) and node.spec.is_index:
+                # The same for all files of the tree, as if it was linked beside each.
+                inode = self._add(node.spec.name)
+                self.reference(inode)
+                return inode
+            return number_of(node) + (parent & ~WITHIN)
         except SpecError:
             return None
 

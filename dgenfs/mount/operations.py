@@ -261,7 +261,7 @@ class Operations(pyfuse3.Operations):
         nodes = [self._node(inode) for inode in self._inodes.listed]
         specs = [node.spec for node in nodes if isinstance(node, File | Directory)]
         data.f_bsize = data.f_frsize = CLUSTER
-        data.f_blocks = sum(-(-spec.layout.total_size // CLUSTER) for spec in specs)
+        data.f_blocks = sum(-(-spec.total_size // CLUSTER) for spec in specs)
         data.f_bfree = data.f_bavail = 0
         data.f_files = sum(spec.files for spec in specs)
         data.f_ffree = data.f_favail = 0

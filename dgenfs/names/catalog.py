@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Union
 
-from dgenfs.names.grammar import SpecError
+from dgenfs.names.grammar import INDEX, SpecError
 from dgenfs.names.spec import Spec
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ class Directory:
             file = self.spec.index(folder + name)
             if file is not None:
                 return File(self.spec, file)
+            # Beside a container, looked up but not listed: the same for all files of a tree.
+            if self.spec.has_indexes and name.endswith(f".{INDEX}"):
+                file = self.spec.index(folder + name.removesuffix(f".{INDEX}"))
+                if file is not None:
+                    return File(self.spec.index_of_a_file)
         held = f"holds {next(self.names())} to {next(self.names(self.count - 1))}"
         raise SpecError(f"{self.spec}/{folder}{name}", name, f"{self.spec}/{folder} {held}")
 

@@ -14,6 +14,7 @@ from dgenfs.names.grammar import (
     DEFAULT_EXTENSION,
     DIGITS,
     INDEX,
+    INDEXED,
     MAX_SEED,
     Parser,
     SpecError,
@@ -282,6 +283,17 @@ class Spec:
         if self.per_directory is None:
             return name
         return f"{self.directory_name(file // self.per_directory)}/{name}"
+
+    @property
+    def has_indexes(self) -> bool:
+        """Whether each file has an index, see ``index_of_a_file``."""
+        return self.extension == INDEXED and not self.is_index
+
+    @property
+    def index_of_a_file(self) -> "Spec":
+        """The index that stands beside each file of the tree, a plain file's for all of them."""
+        layout = replace(self.layout, files=1)
+        return replace(self, layout=layout, tree=False, per_directory=None, is_index=True)
 
     def file_name(self, file: int) -> str:
         """Return the name of file number ``file`` of the tree within its directory."""

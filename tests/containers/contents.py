@@ -1,7 +1,6 @@
 """What containers are filled with."""
 
 import random
-import re
 
 import oracle
 
@@ -10,12 +9,6 @@ SAMPLE = random.Random(7).randbytes(1_200_000)
 
 def named(name: str) -> tuple[int, int | None, bool, bytes]:
     """Size, record, whether units repeat, and content of a container's name."""
-    stem = name.rsplit(".", 1)[0]
-    record = re.search("_r([^_]+)", stem)
-    content = oracle.parse(stem.replace(record[0], "") if record else stem)
-    return (
-        content.size,
-        oracle.size_of(record[1]) if record else None,
-        content.d_milli > 1000,
-        oracle.read(content, 0, 0, content.size),
-    )
+    said = oracle.parse(name)
+    content = oracle.read_content(said, 0, 0, said.size)
+    return said.size, said.record, said.d_milli > 1000, content

@@ -4,6 +4,7 @@ import struct
 
 from crc32c import crc32c
 
+LEAST = 55
 VECTORS = {
     "10000_d1.5_c2_r100B.tfrecord": (
         "6ee6f03337d5ccfb32d9768596a544d021608b5bdfb19651310a9375d1dfc513"

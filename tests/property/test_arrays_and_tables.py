@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import time
 from types import ModuleType
 
 import pytest
@@ -39,10 +38,9 @@ def well_formed(container: Container, size: int) -> None:
 
 @by_format
 def test_every_size_from_the_least(extension: str, slow: ModuleType) -> None:
-    least = FORMATS[extension].least
-    assert {least(record) for record in (None, 1, 7, 2**20, 2**62)} == {slow.LEAST}
-    for repeats in (False, True):
-        assert FORMATS[extension].container(slow.LEAST, None, repeats).payload == 1
+    assert FORMATS[extension].least == slow.LEAST
+    for record in (None, 1, 7, 2**20, 2**62):
+        assert FORMATS[extension].container(slow.LEAST, record, bool(record)).payload == 1
     for size in range(slow.LEAST, slow.LEAST + 200):
         for record in (None, 1, 3, 2**62):
             check(slow, extension, size, record, size % 2 == 0)
@@ -76,13 +74,10 @@ LARGE_FILES = [
 
 
 @pytest.mark.parametrize(("extension", "size", "record"), LARGE_FILES)
-def test_large_files_are_found_at_once(extension: str, size: int, record: int | None) -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        well_formed(FORMATS[extension].container(size, record, True), size)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(5)) < 0.01
+def test_large_files_are_few_runs(extension: str, size: int, record: int | None) -> None:
+    container = FORMATS[extension].container(size, record, True)
+    well_formed(container, size)
+    assert len(container.runs) < 10
 
 
 @by_format

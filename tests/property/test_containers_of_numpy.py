@@ -3,7 +3,6 @@
 import hashlib
 import random
 import re
-import time
 from types import ModuleType
 
 import oracle
@@ -40,7 +39,7 @@ def well_formed(container: Container, size: int) -> None:
 @by_format
 @given(data=st.data(), record=RECORDS)
 def test_bytes(extension: str, slow: ModuleType, data: st.DataObject, record: int | None) -> None:
-    least = FORMATS[extension].least(record)
+    least = FORMATS[extension].least
     assert least == slow.LEAST
     size = data.draw(st.integers(least, least + 300) | st.integers(least, len(CONTENT)))
     container = FORMATS[extension].container(size, record, data.draw(st.booleans()))
@@ -59,13 +58,8 @@ def test_any_size(extension: str, slow: ModuleType, size: int, record: int | Non
 
 
 @pytest.mark.parametrize("extension", ORACLES)
-def test_found_at_once(extension: str) -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        FORMATS[extension].container(2**63 - 1, 1, True)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(5)) < 0.01
+def test_huge_files_are_few_runs(extension: str) -> None:
+    assert len(FORMATS[extension].container(2**63 - 1, 1, True).runs) < 10
 
 
 VECTORS = [vector for slow in ORACLES.values() for vector in slow.VECTORS.items()]

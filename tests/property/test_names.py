@@ -46,10 +46,11 @@ def check(name: str) -> None:
     # No tree has more than 10^9 files: a limit above is no other tree.
     limit = None if content.per_directory is None else min(content.per_directory, 10**9)
     assert (spec.tree, spec.per_directory, spec.sidecar) == (content.tree, limit, content.sidecar)
+    assert Spec.parse(spec.name) == spec
 
 
 @settings(max_examples=1000)
-@given(strategies.names() | strategies.tree_names())
+@given(strategies.names() | strategies.tree_names() | strategies.container_names())
 @example("63x4097_d1")
 @example("2x5000_d1_c1")
 def test_names_mean_what_the_format_says(name: str) -> None:

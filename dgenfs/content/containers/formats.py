@@ -1,12 +1,12 @@
 """The container formats by their extensions.
 
-A format's module is pure Python, as names are read without a compiler, and has two functions:
+A format's module is pure Python, as names are read without a compiler, and has
 
-    least(record) -> int
-        bytes of the smallest file, which holds one byte of payload
+    LEAST
+        bytes of the smallest file, which holds one byte of payload, whatever its records
     container(size, record, repeats) -> Container
-        the file of ``size`` bytes, at least ``least(record)``: ``record`` bytes a record, None for
-        the format's default; ``repeats`` says whether units of the content repeat.
+        the file of ``size`` bytes, at least LEAST: ``record`` bytes a record, None for the format's
+        default; ``repeats`` says whether units of the content repeat.
         Raises ContainerError where a limit of the format's is passed.
 """
 
@@ -33,19 +33,19 @@ class Format(NamedTuple):
         container: see above.
     """
 
-    least: Callable[[int | None], int]
+    least: int
     container: Callable[[int, int | None, bool], Container]
 
 
 FORMATS = {
-    "npy": Format(npy.least, npy.container),
-    "npz": Format(npz.least, npz.container),
-    "tfrecord": Format(tfrecord.least, tfrecord.container),
-    "h5": Format(hdf5.least, hdf5.container),
-    "hdf5": Format(hdf5.least, hdf5.container),
-    "parquet": Format(parquet.least, parquet.container),
-    "safetensors": Format(safetensors.least, safetensors.container),
-    "tar": Format(tar.least, tar.container),
+    "npy": Format(npy.LEAST, npy.container),
+    "npz": Format(npz.LEAST, npz.container),
+    "tfrecord": Format(tfrecord.LEAST, tfrecord.container),
+    "h5": Format(hdf5.LEAST, hdf5.container),
+    "hdf5": Format(hdf5.LEAST, hdf5.container),
+    "parquet": Format(parquet.LEAST, parquet.container),
+    "safetensors": Format(safetensors.LEAST, safetensors.container),
+    "tar": Format(tar.LEAST, tar.container),
 }
 
 
@@ -62,10 +62,8 @@ def container(extension: str, size: int, record: int | None, *, repeats: bool) -
         ContainerError: the format has no such file.
     """
     found = FORMATS[extension]
-    least = found.least(record)
-    if size < least:
-        records = "" if record is None else f" with records of {record} bytes"
-        raise ContainerError(f"the least {extension} file{records} has {least} bytes")
+    if size < found.least:
+        raise ContainerError(f"the least {extension} file has {found.least} bytes")
     return found.container(size, record, repeats)
 
 

@@ -67,9 +67,7 @@ def _metadata(size: int, record: int, records: int) -> bytes:
     return superblock + _group() + labels + images
 
 
-def least(_: int | None) -> int:
-    """Return the bytes of the smallest file."""
-    return PAGE + 9
+LEAST = PAGE + 9  # bytes of the smallest file
 
 
 def container(size: int, record: int | None, _: bool) -> Container:

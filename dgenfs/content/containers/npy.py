@@ -23,9 +23,7 @@ def header(shape: str, size: int, descr: str = "|u1") -> bytes:
     return _MAGIC + struct.pack("<H", length) + fields.ljust(length - 1) + b"\n"
 
 
-def least(_: int | None) -> int:
-    """Return the bytes of the smallest file."""
-    return PAGE + 1
+LEAST = PAGE + 1  # bytes of the smallest file
 
 
 def container(size: int, record: int | None, _: bool) -> Container:

@@ -87,9 +87,7 @@ def _own(zip64: bool) -> int:
     return PAGE + len(member.descriptor()) + len(labels.local_header()) + _ARRAY + behind
 
 
-def least(_: int | None) -> int:
-    """Return the bytes of the smallest file."""
-    return _own(False) + _LABEL + 1
+LEAST = _own(False) + _LABEL + 1  # bytes of the smallest file
 
 
 def container(size: int, record: int | None, _: bool) -> Container:

@@ -145,12 +145,7 @@ class _Table:
         return most_records(self.end, self.size)
 
 
-_LEAST = next(size for size in count(1) if _Table(size, 1, False).end(1) <= size)
-
-
-def least(_: int | None) -> int:
-    """Return the bytes of the smallest file."""
-    return _LEAST
+LEAST = next(size for size in count(1) if _Table(size, 1, False).end(1) <= size)
 
 
 def _table(size: int, record: int, repeats: bool) -> _Table:

@@ -41,12 +41,7 @@ def _first(size: int, record: int, records: int) -> int:
     return round_up(9 + records * entry, PAGE if min(record, size) >= LARGE else 8)
 
 
-_LEAST = next(size for size in count() if _first(size, 1, 1) < size)
-
-
-def least(_: int | None) -> int:
-    """Return the bytes of the smallest file."""
-    return _LEAST
+LEAST = next(size for size in count() if _first(size, 1, 1) < size)
 
 
 def _records(size: int, record: int) -> int:

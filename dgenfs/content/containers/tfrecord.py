@@ -165,9 +165,7 @@ def _run(span: _Span, width: int, payload: int) -> Run:
     )
 
 
-def least(_: int | None) -> int:
-    """Return the bytes of the smallest file."""
-    return _LENGTH + len(_example(1, _width(1))) + 1 + _CRC
+LEAST = _LENGTH + len(_example(1, _width(1))) + 1 + _CRC  # bytes of the smallest file
 
 
 def container(size: int, record: int | None, repeats: bool) -> Container:
