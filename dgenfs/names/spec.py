@@ -350,6 +350,8 @@ def _checked(spec: Spec, name: str) -> Spec:
         container = spec.container
     except ContainerError as error:
         raise SpecError(name, name, str(error)) from error
+    if spec.record is None:
+        return spec
     usual = replace(spec, record=None)
     with suppress(ContainerError):  # as the default may pass a limit that the record does not
         return usual if usual.container == container else spec

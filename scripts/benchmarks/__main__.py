@@ -8,6 +8,7 @@ import typer
 
 from benchmarks import report
 from benchmarks.cache import cache
+from benchmarks.containers import containers
 from benchmarks.flatness import flatness
 from benchmarks.generate import generate
 from benchmarks.mount import mount
@@ -28,6 +29,7 @@ class SuiteName(StrEnum):
     TREES = "trees"
     OPENING = "opening"
     CACHE = "cache"
+    CONTAINERS = "containers"
     FLATNESS = "flatness"
     SCALING = "scaling"
 
@@ -39,6 +41,7 @@ SUITES = {
     SuiteName.TREES: trees,
     SuiteName.OPENING: opening,
     SuiteName.CACHE: cache,
+    SuiteName.CONTAINERS: containers,
     SuiteName.FLATNESS: flatness,
     SuiteName.SCALING: scaling,
 }

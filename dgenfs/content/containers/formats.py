@@ -10,6 +10,7 @@ A format's module is pure Python, as names are read without a compiler, and has
         Raises ContainerError where a limit of the format's is passed.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ FORMATS = {
 }
 
 
+@functools.lru_cache(maxsize=256)
 def container(extension: str, size: int, record: int | None, *, repeats: bool) -> Container:
     """Return the file of ``size`` bytes with an extension of FORMATS.
 

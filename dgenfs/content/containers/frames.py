@@ -199,10 +199,17 @@ def most_records(end: Callable[[int], int], size: int) -> int:
         end: returns the bytes of a file of so many whole records; it grows with them.
         size: bytes of the file.
     """
-    low, high = 1, 2
-    while end(high) <= size:
-        low, high = high, 2 * high
+    low, high = 1, size + 1  # a record has a byte, so more do not fit
+    least, most = end(1), end(high)
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if end(middle) <= size else (low, middle)
+        # As much as linear, so a straight line finds it; halves, where it is not.
+        for middle in (low + (high - low) * (size - least) // (most - least), (low + high) // 2):
+            middle = min(high - 1, max(low + 1, middle))
+            found = end(middle)
+            if found <= size:
+                low, least = middle, found
+            else:
+                high, most = middle, found
+            if high - low <= 1:
+                break
     return low
