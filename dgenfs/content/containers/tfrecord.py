@@ -1,8 +1,8 @@
 """TFRecord: a tf.train.Example in each record, and the index that DALI reads beside the file.
 
-Sources: TensorFlow 2.21, tensorflow/core/lib/io/record_writer.h, for the record, and
+Sources: TensorFlow 2.21, tensorflow/core/lib/io/record_writer.cc, for the record, and
 tensorflow/core/example/{example,feature}.proto for what is in it; Protocol Buffers, Encoding;
-DALI, tools/tfrecord2idx, for the index.
+DALI 2.4.0, tfrecord2idx, for the index.
 """
 
 from collections.abc import Iterator
