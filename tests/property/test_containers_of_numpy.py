@@ -1,13 +1,10 @@
 """npy and npz against their oracles; sizes that no test could write, by what is said of them."""
 
 import hashlib
-import random
-import re
 from types import ModuleType
 
-import oracle
 import pytest
-from containers import npy, npz
+from containers import contents, npy, npz
 from containers.expanding import expand
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +13,6 @@ from dgenfs.content.containers.formats import FORMATS
 from dgenfs.content.containers.frames import Container
 
 ORACLES = {"npy": npy, "npz": npz}
-CONTENT = random.Random(0).randbytes(1 << 20)
 HUGE = [2**32 - 1, 2**32, 2**40, 2**62 + 1, 2**63 - 1]
 # r is any from 1 up; of the round ones some fill the file with records to the byte.
 RECORDS = st.none() | st.integers(1, 1 << 20) | st.sampled_from([1, 8, 4096, 65536, 2**63 - 1])
@@ -41,10 +37,10 @@ def well_formed(container: Container, size: int) -> None:
 def test_bytes(extension: str, slow: ModuleType, data: st.DataObject, record: int | None) -> None:
     least = FORMATS[extension].least
     assert least == slow.LEAST
-    size = data.draw(st.integers(least, least + 300) | st.integers(least, len(CONTENT)))
+    size = data.draw(st.integers(least, least + 300) | st.integers(least, len(contents.SAMPLE)))
     container = FORMATS[extension].container(size, record, data.draw(st.booleans()))
     well_formed(container, size)
-    assert expand(container, CONTENT) == slow.file(size, record, False, CONTENT)
+    assert expand(container, contents.SAMPLE) == slow.file(size, record, False, contents.SAMPLE)
 
 
 @by_format
@@ -57,20 +53,10 @@ def test_any_size(extension: str, slow: ModuleType, size: int, record: int | Non
         assert (container.record, container.records, container.rest) == (r, n, rest)
 
 
-@pytest.mark.parametrize("extension", ORACLES)
-def test_huge_files_are_few_runs(extension: str) -> None:
-    assert len(FORMATS[extension].container(2**63 - 1, 1, True).runs) < 10
-
-
-VECTORS = [vector for slow in ORACLES.values() for vector in slow.VECTORS.items()]
-
-
-@pytest.mark.parametrize(("name", "sha256"), VECTORS)
-def test_vectors(name: str, sha256: str) -> None:
-    stem, extension = name.rsplit(".", 1)
-    found = re.search("_r([^_]+)", stem)
-    record = oracle.size_of(found[1]) if found else None
-    plain = oracle.parse(re.sub("_r[^_]+", "", stem) + ".bin")
-    content = oracle.read(plain, 0, 0, plain.size)
-    data = ORACLES[extension].file(plain.size, record, plain.d_milli > 1000, content)
-    assert hashlib.sha256(data).hexdigest() == sha256
+@by_format
+def test_vectors(extension: str, slow: ModuleType) -> None:
+    for name, sha256 in slow.VECTORS.items():
+        size, record, repeats, content = contents.named(name)
+        data = slow.file(size, record, repeats, content)
+        assert hashlib.sha256(data).hexdigest() == sha256
+        assert expand(FORMATS[extension].container(size, record, repeats), content) == data

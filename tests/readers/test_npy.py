@@ -1,13 +1,10 @@
 """NumPy reads npy files, also as a map of the file."""
 
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from containers import npy
-
-CONTENT = random.Random(1).randbytes(1 << 20)
+from containers import contents, npy
 
 
 def check(path: Path, size: int, record: int | None, content: bytes) -> None:
@@ -25,6 +22,6 @@ def check(path: Path, size: int, record: int | None, content: bytes) -> None:
 @pytest.mark.parametrize("size", [4097, 4098, 5000, 69632, 100000, 1 << 20])
 def test_read(tmp_path: Path, size: int, record: int | None) -> None:
     path = tmp_path / "file.npy"
-    path.write_bytes(npy.file(size, record, False, CONTENT))
+    path.write_bytes(npy.file(size, record, False, contents.SAMPLE))
     assert path.stat().st_size == size
-    check(path, size, record, CONTENT)
+    check(path, size, record, contents.SAMPLE)
