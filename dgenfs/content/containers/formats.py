@@ -3,7 +3,7 @@
 A format's module is pure Python, as names are read without a compiler, and has
 
     LEAST
-        bytes of the smallest file, which holds one byte of payload, whatever its records
+        bytes of the smallest file, whatever its records
     container(size, record, repeats) -> Container
         the file of ``size`` bytes, at least LEAST: ``record`` bytes a record, None for the format's
         default; ``repeats`` says whether units of the content repeat.
@@ -65,7 +65,9 @@ def container(extension: str, size: int, record: int | None, *, repeats: bool) -
     """
     found = FORMATS[extension]
     if size < found.least:
-        raise ContainerError(f"the least {extension} file has {found.least} bytes")
+        raise ContainerError(
+            f"a file of {size} bytes is too small: {extension} takes {found.least}"
+        )
     return found.container(size, record, repeats)
 
 

@@ -12,6 +12,7 @@ from itertools import accumulate
 
 PAGE = 4096  # bytes; what large records start at a multiple of
 LARGE = 64 << 10  # bytes of the records that do
+RECORD = 128 << 10  # bytes of a record, where nobody says it and one of all payload would not do
 
 
 class ContainerError(ValueError):
@@ -166,6 +167,16 @@ class Container:
 def runs_of(*runs: Run) -> tuple[Run, ...]:
     """Return those of the runs that have bytes."""
     return tuple(run for run in runs if run.size)
+
+
+def varint(value: int, width: int = 1) -> bytes:
+    """Return a number in seven bits a byte, the lowest first, in ``width`` bytes or as it needs.
+
+    Readers take one that is longer than it need be.
+    """
+    width = max(width, -(-value.bit_length() // 7))
+    septets = [value >> 7 * index & 127 for index in range(width)]
+    return bytes([*(septet | 128 for septet in septets[:-1]), septets[-1]])
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -6,9 +6,13 @@ object headers of the versions 0, 1 and 1, which every release reads.
 
 import struct
 
-from dgenfs.content.containers.frames import PAGE, Container, Run, runs_of
-
-RECORD = 128 << 10  # bytes, where nobody says it
+from dgenfs.content.containers.frames import (
+    PAGE,
+    RECORD,
+    Container,
+    Run,
+    runs_of,
+)
 
 _NOWHERE = 2**64 - 1  # an address that is none
 _LEAF_RANK, _INTERNAL_RANK = 4, 16  # K of symbol table nodes and B-trees, the library's defaults

@@ -11,6 +11,7 @@ from itertools import count
 from dgenfs.content.containers.frames import (
     LARGE,
     PAGE,
+    RECORD,
     Container,
     ContainerError,
     Encoding,
@@ -19,9 +20,9 @@ from dgenfs.content.containers.frames import (
     most_records,
     runs_of,
     stride_of,
+    varint,
 )
 
-RECORD = 128 << 10  # bytes, where nobody says it
 MOST_PAGE = 2**31 - 1  # bytes; pages and records have lengths of 32 bits with a sign
 MOST_GROUPS = 1_000_000  # Arrow's readers refuse longer lists
 _MOST_ROWS = 1024  # of a row group
@@ -31,20 +32,14 @@ _MOST_ROWS = 1024  # of a row group
 _INT32, _INT64, _STRUCT = 5, 6, 12
 
 
-def _varint(value: int) -> bytes:
-    length = max(1, -(-value.bit_length() // 7))
-    septets = [value >> 7 * index & 127 for index in range(length)]
-    return bytes([*(septet | 128 for septet in septets[:-1]), septets[-1]])
-
-
 def _field(step: int, kind: int, value: int) -> bytes:
     """Return an integer that is not negative, ``step`` field numbers on."""
-    return bytes([step << 4 | kind]) + _varint(2 * value)
+    return bytes([step << 4 | kind]) + varint(2 * value)
 
 
 def _list(items: int) -> bytes:
     """Return what stands ahead of the structs of a list."""
-    return bytes([items << 4 | _STRUCT]) if items < 15 else b"\xfc" + _varint(items)
+    return bytes([items << 4 | _STRUCT]) if items < 15 else b"\xfc" + varint(items)
 
 
 def _page_header(record: int, rows: int) -> bytes:
@@ -110,7 +105,7 @@ class _Table:
             offset: where its page header starts, bytes.
             step: bytes from there to the next one's.
         """
-        width = len(_varint(2 * self.size))
+        width = len(varint(2 * self.size))
         total = len(_page_header(self.record, rows)) + self.record * rows
         column = b"\x15\x0e\x19\x15\x00\x19\x18\x04data\x15\x00" + _field(1, _INT64, rows)
         column += _field(1, _INT64, total) + _field(1, _INT64, total)
@@ -155,7 +150,7 @@ def _table(size: int, record: int, repeats: bool) -> _Table:
     if record > MOST_PAGE:
         raise ContainerError(
             f"a value of parquet has at most {MOST_PAGE} bytes, and a record of {record} has more; "
-            "name a smaller r"
+            f"name an r of at most {MOST_PAGE}"
         )
     table = _Table(size, record, repeats)
     groups, _ = table.groups(table.records)
@@ -171,7 +166,7 @@ def _table(size: int, record: int, repeats: bool) -> _Table:
             f"a parquet file has at most {MOST_GROUPS} row groups, each below 2 GiB, and {size} "
             f"bytes in records of {record} take {groups}; "
             + (
-                f"records of {enough} to {best} bytes take less"
+                f"name an r of {enough} to {best}"
                 if fits(enough)
                 else "no parquet file is above 1.9 PiB"
             )

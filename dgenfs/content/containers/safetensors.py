@@ -66,7 +66,7 @@ def container(size: int, record: int | None, _: bool) -> Container:
         )
         raise ContainerError(
             f"a safetensors header has at most {MOST_HEADER} bytes, and {size} bytes in records of "
-            f"{record} take one of {first - 8}; records of {1 + enough} bytes or more take less"
+            f"{record} take one of {first - 8}; name an r of at least {1 + enough}"
         )
     payload = size - first
     record = min(record, payload)

@@ -8,6 +8,7 @@ names of members.
 from dgenfs.content.containers.frames import (
     LARGE,
     PAGE,
+    RECORD,
     Container,
     Encoding,
     Number,
@@ -18,7 +19,6 @@ from dgenfs.content.containers.frames import (
     stride_of,
 )
 
-_RECORD = 128 << 10  # bytes
 _BLOCK = 512  # bytes
 _LABEL = 2 * _BLOCK  # bytes of the member behind a record's payload
 _END = 2 * _BLOCK  # bytes of zeros that end an archive
@@ -100,7 +100,7 @@ def container(size: int, record: int | None, repeats: bool) -> Container:
 
     The last has what is left, in whole blocks of 512 bytes.
     """
-    record = min(record or _RECORD, size)
+    record = min(record or RECORD, size)
     large = record >= LARGE
     own = (_LEAST_PAX if large else _BLOCK) + _LABEL
     stride = stride_of(record, own, _BLOCK, repeats=repeats)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dgenfs.content.containers.frames import (
     LARGE,
     PAGE,
+    RECORD,
     Container,
     ContainerError,
     Crc,
@@ -20,9 +21,9 @@ from dgenfs.content.containers.frames import (
     Run,
     most_records,
     stride_of,
+    varint,
 )
 
-_RECORD = 128 << 10  # bytes
 _LENGTH = 12  # bytes ahead of a record's data: its length, and the CRC of that
 _CRC = 4  # bytes behind a record's data
 _LEAST_PAD = 128  # bytes; with fewer, lengths would fit in one byte where others take two
@@ -63,15 +64,9 @@ class _Plan(NamedTuple):
     spans: tuple[_Span, ...]
 
 
-def _varint(value: int, width: int) -> bytes:
-    """Return a varint of ``width`` bytes, longer than it need be if the value is small."""
-    septets = [value >> 7 * index & 127 for index in range(width)]
-    return bytes([*(septet | 128 for septet in septets[:-1]), septets[-1]])
-
-
 def _delimited(tag: bytes, value: bytes, width: int, more: int = 0) -> bytes:
     """Return a field; ``more`` bytes of its value are to follow, its length has ``width``."""
-    return tag + _varint(len(value) + more, width) + value
+    return tag + varint(len(value) + more, width) + value
 
 
 def _feature(name: bytes, kind: bytes, value: bytes, width: int, more: int = 0) -> bytes:
@@ -85,7 +80,7 @@ def _feature(name: bytes, kind: bytes, value: bytes, width: int, more: int = 0) 
 def _example(length: int, width: int, pad: bytes = b"") -> bytes:
     """Return an Example up to its ``length`` bytes of payload, the last of its bytes."""
     features = _feature(b"pad", b"\x0a", pad, 2) if pad else b""
-    features += _feature(b"size", b"\x1a", _varint(length, width), 1)
+    features += _feature(b"size", b"\x1a", varint(length, width), 1)
     features += _feature(b"image", b"\x0a", b"", width, length)
     return _delimited(b"\x0a", features, width, length)
 
@@ -100,7 +95,7 @@ def _width(record: int) -> int:
 
 
 def _plan(size: int, record: int | None, repeats: bool) -> _Plan:
-    record = min(record or _RECORD, size)
+    record = min(record or RECORD, size)
     width = _width(record)
     if record < LARGE:
         frame = first = _LENGTH + len(_example(0, width))
@@ -131,7 +126,7 @@ def _readable(*spans: _Span) -> tuple[_Span, ...]:
         if message > _MESSAGE:
             raise ContainerError(
                 f"a record of {span.length} bytes makes a message of {message}, and Protocol"
-                f" Buffers reads at most {_MESSAGE}; give a record of at most {_SAFE_RECORD} bytes"
+                f" Buffers reads at most {_MESSAGE}; name an r of at most {_SAFE_RECORD}"
             )
     return tuple(span for span in spans if span.records)
 
