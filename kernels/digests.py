@@ -30,17 +30,19 @@ class Patience(NamedTuple):
 
     Attributes:
         most: uint64, most bytes to generate for it.
-        stop: uint64, address of a word that ends it, 0 for none.
-        reason: uint64, what the word is then.
+        ended: uint64, address of a word that ends it when it is not 0; 0 for none.
+        given_up: uint64, address of a word that ends it when it is ``unique``; 0 for none.
+        unique: uint64.
     """
 
     most: np.uint64
-    stop: np.uint64
-    reason: np.uint64
+    ended: np.uint64
+    given_up: np.uint64
+    unique: np.uint64
 
 
-PATIENCE = types.NamedUniTuple(types.uint64, 3, Patience)
-ENDLESS = Patience(UNLIMITED, np.uint64(0), np.uint64(0))
+PATIENCE = types.NamedUniTuple(types.uint64, 4, Patience)
+ENDLESS = Patience(UNLIMITED, np.uint64(0), np.uint64(0), np.uint64(0))
 
 ENTRIES = 1 << 16
 TABLE: NDArray[np.uint64] = np.zeros((ENTRIES, 2), np.uint64)
@@ -83,7 +85,9 @@ def keep(table, key, offset, length, kind, value):
 @inlined
 def is_over(patience):
     """Return whether nobody waits any longer."""
-    return patience.stop != _ZERO and word_at(patience.stop) == patience.reason
+    if patience.ended != _ZERO and word_at(patience.ended) != _ZERO:
+        return True
+    return patience.given_up != _ZERO and word_at(patience.given_up) == patience.unique
 
 
 @kernel(

@@ -12,11 +12,13 @@ from numba import types
 from numpy.typing import NDArray
 
 from dgenfs.kernels.jit import kernel
-from dgenfs.kernels.memory import set_word_at
+from dgenfs.kernels.memory import set_word_at, word_at
 from dgenfs.kernels.row import WORD
 
 MOST = 4 << 20  # bytes of a CRC that is not long: 0.3 ms
-GIVEN_UP = 64  # requests whose numbers are kept apart
+# Requests whose numbers are kept apart: more than wait, which the kernel numbers one after the
+# other. One that takes another's place makes that one's client wait to the end, no more.
+GIVEN_UP = 1 << 14
 
 
 class Duty(NamedTuple):
@@ -24,18 +26,23 @@ class Duty(NamedTuple):
 
     Attributes:
         requests: int32, descriptor that requests are read from.
-        waiting: int32, socket that READs go to which must wait for a long CRC.
+        room: uint64, bytes to read of it at a time, no less than a request.
+        waiting: int32, pipe that READs go to which must wait for a long CRC, each READ_REQUEST
+            bytes; not blocking.
         most: uint64, bytes of a CRC that is not long.
         given_up: uint64[GIVEN_UP], numbers of requests whose clients wait no longer.
     """
 
     requests: np.int32
+    room: np.uint64
     waiting: np.int32
     most: np.uint64
     given_up: NDArray[np.uint64]
 
 
-DUTY = types.NamedTuple((types.int32, types.int32, types.uint64, types.uint64[::1]), Duty)
+DUTY = types.NamedTuple(
+    (types.int32, types.uint64, types.int32, types.uint64, types.uint64[::1]), Duty
+)
 
 
 @kernel(types.uint64(DUTY, types.uint64))
@@ -49,3 +56,9 @@ def given_up_at(duty, unique):
 def give_up(duty, unique):
     """Let the request with the kernel's number ``unique`` (uint64) end, if it waits for a CRC."""
     set_word_at(given_up_at(duty, unique), unique)
+
+
+@kernel(types.boolean(DUTY, types.uint64))
+def is_given_up(duty, unique):
+    """Return whether nobody waits any longer for the request with the number ``unique``."""
+    return word_at(given_up_at(duty, unique)) == unique

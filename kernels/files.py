@@ -79,7 +79,7 @@ def fill_slices(out, taken, ended, position, row):
         row: uint64[ROW_WORDS], of files that are not empty.
     """
     slices = (out.size + SLICE - 1) // SLICE
-    patience = Patience(UNLIMITED, np.uint64(ended.ctypes.data), _ONE)
+    patience = Patience(UNLIMITED, np.uint64(ended.ctypes.data), _ZERO, _ZERO)
     while fetch_add(ended, 0) == 0:
         number = slices - 1 - fetch_add(taken, 1)
         if number < 0:

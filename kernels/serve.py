@@ -21,7 +21,7 @@ from dgenfs.kernels.counters import (
     count_latency,
 )
 from dgenfs.kernels.digests import Patience
-from dgenfs.kernels.duties import DUTY, give_up, given_up_at
+from dgenfs.kernels.duties import DUTY, give_up, given_up_at, is_given_up
 from dgenfs.kernels.fuse import (
     FLUSH_FH,
     FLUSH_REQUEST,
@@ -58,9 +58,9 @@ from dgenfs.kernels.lookups import (
     open_by,
 )
 from dgenfs.kernels.opening import OPENING, close_file, open_file
-from dgenfs.kernels.reads import WAITS, finish, prepare
+from dgenfs.kernels.reads import LEFT, finish, prepare
 from dgenfs.kernels.row import SIZE
-from dgenfs.kernels.scratch import DATA, REQUEST_BYTES, SCRATCH, TIME, address_of, reply, reply_data
+from dgenfs.kernels.scratch import DATA, SCRATCH, TIME, address_of, reply, reply_data
 
 # Bytes of a listing's reply, which goes through a socket: net.core.wmem_max may be 208 KiB. The
 # kernel asks for the rest.
@@ -108,21 +108,40 @@ def now(scratch):
     return scratch.words[TIME] * np.uint64(1_000_000_000) + scratch.words[TIME + 1]
 
 
-@kernel(types.boolean(types.int32, DUTY, TABLE, CACHE, SCRATCH, types.uint64[::1], types.int64))
-def answer_read(fuse, duty, table, cache, scratch, counters, received):
-    """Answer the READ in the scratch, unless it must wait for a long CRC.
+@inlined
+def put_off(duty, scratch):
+    """Leave the READ in the scratch to who computes CRCs; return whether there was room for it."""
+    request = scratch.data.ctypes.data
+    while libc.write(duty.waiting, request, np.uint64(READ_REQUEST)) < 0:
+        if libc.errno() != EINTR:
+            return False
+    return True
+
+
+@kernel(
+    types.void(
+        types.int32,
+        DUTY,
+        types.int64[::1],
+        TABLE,
+        CACHE,
+        SCRATCH,
+        types.uint64[::1],
+        types.int64,
+    )
+)
+def answer_read(fuse, duty, stop, table, cache, scratch, counters, received):
+    """Answer the READ in the scratch, or put it off if it must wait for a long CRC.
 
     Args:
         fuse: int32, descriptor of /dev/fuse.
         duty: Duty.
+        stop: int64[1], not 0 to put off a CRC that is being computed too.
         table: uint64[2^ROW_BITS, TABLE_COLUMNS].
         cache: Cache.
         scratch: Scratch.
         counters: uint64[COUNTERS].
         received: int64, bytes of the request.
-
-    Returns:
-        boolean, whether it was answered.
     """
     started = now(scratch)
     words = scratch.words
@@ -143,13 +162,16 @@ def answer_read(fuse, duty, table, cache, scratch, counters, received):
             length = min(wanted, table[row, SIZE] - offset)
             if length != _ZERO:
                 unique = words[IN_UNIQUE]
-                patience = Patience(duty.most, given_up_at(duty, unique), unique)
+                ended = np.uint64(stop.ctypes.data)
+                patience = Patience(duty.most, ended, given_up_at(duty, unique), unique)
                 number = np.uint64(file)
                 slices = prepare(table[row], number, offset, length, cache, scratch, patience)
-                if slices == WAITS:
-                    return False
                 if slices < 0:
-                    error, length, slices = EINTR, _ZERO, np.int64(0)
+                    left = slices == LEFT and is_given_up(duty, unique)
+                    if not left and put_off(duty, scratch):
+                        return
+                    # Where so many wait that there is no room, others must not wait for them.
+                    error, length, slices = EINTR if left else EAGAIN, _ZERO, np.int64(0)
     taken = reply(fuse, scratch, np.int64(length), error, slices)
     if not taken and libc.errno() != ENOENT:
         # ENOENT: the connection was aborted. After anything else the client still waits.
@@ -161,7 +183,6 @@ def answer_read(fuse, duty, table, cache, scratch, counters, received):
     if error != 0:
         counters[ERRORS] += _ONE
     count_latency(counters, now(scratch) - started)
-    return True
 
 
 @inlined
@@ -319,7 +340,7 @@ def serve(fuse, control, duty, stop, opening, entry, hints, table, cache, scratc
     """
     request = scratch.data.ctypes.data
     while stop[0] == 0:
-        received = libc.read(duty.requests, request, np.uint64(REQUEST_BYTES))
+        received = libc.read(duty.requests, request, duty.room)
         if received < 0:
             error = libc.errno()
             # ENOENT: the request was aborted while it was copied.
@@ -335,8 +356,7 @@ def serve(fuse, control, duty, stop, opening, entry, hints, table, cache, scratc
         opcode = scratch.words[IN_LENGTH_AND_OPCODE] >> np.uint64(32)
         error = np.int64(0)
         if opcode == READ and reads_a_file(scratch, received):
-            if not answer_read(fuse, duty, table, cache, scratch, counters, received):
-                error = pass_on(duty.waiting, stop, scratch, received)
+            answer_read(fuse, duty, stop, table, cache, scratch, counters, received)
         elif not answer(fuse, duty, opening, entry, hints, table, scratch, counters, received):
             limit_listing(scratch, received)
             error = pass_on(control, stop, scratch, received)

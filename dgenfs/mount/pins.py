@@ -30,7 +30,7 @@ def renew(workers: Workers) -> None:
             adopt(workers, topology.detect())
         if len(workers.nodes) > 1:
             for node in workers.nodes:
-                for worker in node.workers:
+                for worker in (*node.workers, *node.waiting):
                     _pin(worker, node.node.cpus)
     finally:
         workers.changing.release()

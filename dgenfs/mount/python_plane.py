@@ -7,17 +7,18 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from dgenfs.content.view import FileRange, View
+from dgenfs.content.view import View
 from dgenfs.kernels import reads
 from dgenfs.kernels.counters import count_latency
-from dgenfs.kernels.digests import Patience
+from dgenfs.kernels.digests import UNLIMITED, Patience
 from dgenfs.kernels.duties import MOST
+from dgenfs.kernels.files import fill_file
 from dgenfs.kernels.fuse import MAX_READ
 from dgenfs.kernels.row import SIZE
 from dgenfs.kernels.scratch import SLICES, new_scratch
-from dgenfs.mount.workers import Workers
+from dgenfs.mount.workers import WAITING, Workers
 
-_PATIENCE = Patience(np.uint64(MOST), np.uint64(0), np.uint64(0))
+_PATIENCE = Patience(np.uint64(MOST), np.uint64(0), np.uint64(0), np.uint64(0))
 
 
 class Reader:
@@ -28,6 +29,8 @@ class Reader:
         self._workers = workers
         self._counters = counters
         self._scratch = new_scratch()
+        # As few threads as in the compiled data plane, and none of those that others wait for.
+        self._computing = trio.CapacityLimiter(WAITING)
 
     async def read(self, row: NDArray[np.uint64], file: int, offset: int, size: int) -> bytes:
         """Return bytes [offset, offset + size) of a file, fewer at its end.
@@ -46,10 +49,7 @@ class Reader:
         if length > 0:
             data = self._read(row, file, offset, length)
         if data is None:
-            out = np.empty(length, np.uint8)
-            files = FileRange(row, file * int(row[SIZE]), int(row[SIZE]))
-            await trio.to_thread.run_sync(files.read_into, out, offset)
-            data = out.tobytes()
+            data = await self._read_later(row, file, offset, length)
         count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data
 
@@ -63,6 +63,23 @@ class Reader:
         data = view.read(offset, size)
         count_latency(self._counters, np.uint64(time.monotonic_ns() - started))
         return data
+
+    async def _read_later(
+        self, row: NDArray[np.uint64], file: int, offset: int, length: int
+    ) -> bytes:
+        out = np.empty(length, np.uint8)
+        ended = np.zeros(1, np.uint64)
+
+        def compute() -> None:
+            nobody = np.uint64(0)
+            patience = Patience(UNLIMITED, np.uint64(ended.ctypes.data), nobody, nobody)
+            fill_file(out, np.uint64(file), np.uint64(offset), row, patience)
+
+        try:
+            await trio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=self._computing)
+        finally:
+            ended[0] = 1
+        return out.tobytes()
 
     def _read(self, row: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes | None:
         cache = self._workers.nodes[0].cache

@@ -1,10 +1,10 @@
 """The data plane: a cache for each NUMA node and threads that answer the kernel's requests."""
 
 import errno
+import fcntl
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from dgenfs.content.layout import MAX_UNIT, Layout
 from dgenfs.kernels import counters as counts
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
 from dgenfs.kernels.digests import UNLIMITED
-from dgenfs.kernels.duties import GIVEN_UP, MOST, Duty, give_up
+from dgenfs.kernels.duties import GIVEN_UP, MOST, Duty
 from dgenfs.kernels.fill import fill
-from dgenfs.kernels.fuse import ENTRY_WORDS
+from dgenfs.kernels.fuse import ENTRY_WORDS, READ_REQUEST
 from dgenfs.kernels.opening import Opening
-from dgenfs.kernels.scratch import Scratch, new_scratch
+from dgenfs.kernels.scratch import REQUEST_BYTES, Scratch, new_scratch
 from dgenfs.kernels.serve import serve
 from dgenfs.machine import topology
 from dgenfs.machine.caches import last_level_share
@@ -43,7 +43,8 @@ DEFAULT_CACHE = 16 << 20  # bytes, where the processor does not tell of its cach
 _DISCONNECTED = (errno.ENODEV, errno.ECONNABORTED)
 _CONTROL_PLANE_GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 _RETRY_SECONDS = 0.1
-_WAITING = 2  # threads on each node for reads that wait for a long CRC
+WAITING = 2  # threads on each node for reads that wait for a long CRC
+_PIPE = 1 << 20  # bytes of requests that wait, 13,056; the most that all users may have
 _MOST_FAILURES = 10  # of a thread in a row, with no request answered in between
 
 
@@ -97,8 +98,7 @@ class Workers:
         self.changing = threading.Lock()
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
-        # Requests of any number of clients; who passes one on waits if there is no room.
-        self._queue: tuple[socket.socket, ...] = ()
+        self._queue: tuple[int, ...] = ()  # a pipe's ends, with reads that wait for a long CRC
         self._given_up: NDArray[np.uint64] = np.zeros(GIVEN_UP, np.uint64)
         self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
@@ -130,7 +130,7 @@ class Workers:
             OSError: EAGAIN, not all of them could be started; ``stop`` ends those that were.
         """
         self._fuse, self._control = fuse, control
-        self._queue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._queue = _pipe()
         self._entry = entry
         self._on_disconnect = on_disconnect
         self._on_failure = on_failure
@@ -146,7 +146,8 @@ class Workers:
         with self.changing:
             self._end_threads()
             for end in self._queue:
-                end.close()
+                os.close(end)
+            self._queue = ()
 
     def _end_threads(self) -> None:
         self._stop[0] = 1
@@ -156,7 +157,6 @@ class Workers:
                 assert worker.thread.ident is not None
                 # More than once: a signal between the look at `stop` and the read is lost.
                 while not worker.ended.is_set():
-                    give_up(worker.duty, worker.counters[counts.BUSY_WITH])
                     signal.pthread_kill(worker.thread.ident, KICK)
                     worker.ended.wait(0.01)
                 worker.joinable.set()
@@ -224,11 +224,12 @@ class Workers:
         """
         if self._fuse < 0:
             return
-        waiting, taken = (np.int32(end.fileno()) for end in self._queue)
-        answering = Duty(np.int32(self._fuse), waiting, np.uint64(MOST), self._given_up)
-        computing = Duty(taken, waiting, UNLIMITED, self._given_up)
+        taken, waiting = map(np.int32, self._queue)
+        room = np.uint64(REQUEST_BYTES)
+        answering = Duty(np.int32(self._fuse), room, waiting, np.uint64(MOST), self._given_up)
+        computing = Duty(taken, np.uint64(READ_REQUEST), waiting, UNLIMITED, self._given_up)
         name = f"dgenfs-{node.node.index}"
-        for i in range(self.workers_per_node + _WAITING):
+        for i in range(self.workers_per_node + WAITING):
             try:
                 if i < self.workers_per_node:
                     worker = self._start_one(node, Worker(f"{name}-{i}", answering))
@@ -237,7 +238,7 @@ class Workers:
                     crc = f"{name}-crc-{i - self.workers_per_node}"
                     node.waiting.append(self._start_one(node, Worker(crc, computing)))
             except (RuntimeError, OSError) as error:  # RuntimeError: threading's for EAGAIN
-                reason = f"only {i} of {self.workers_per_node + _WAITING} threads started: {error}"
+                reason = f"only {i} of {self.workers_per_node + WAITING} threads started: {error}"
                 raise OSError(errno.EAGAIN, reason) from error
 
     def _start_one(self, node: NodeWorkers, worker: Worker) -> Worker:
@@ -258,8 +259,9 @@ class Workers:
             worker.given_up = True
         finally:
             worker.ended.set()
-            everybody = [one for node in self.nodes for one in node.workers]
-            if worker.given_up and all(one.given_up for one in everybody):
+            everybody = [one for of in self.nodes for one in (*of.workers, *of.waiting)]
+            alike = [one for one in everybody if one.duty.requests == worker.duty.requests]
+            if worker.given_up and all(one.given_up for one in alike):
                 self._on_failure("all threads that answer requests failed")
             worker.joinable.wait()
 
@@ -326,6 +328,17 @@ class Workers:
             else:
                 log.info("%s: request %d ended with an error", worker.name, unique)
                 worker.counters[counts.FAULTS] += 1
+
+
+def _pipe() -> tuple[int, int]:
+    """Return a pipe's ends, to read from and to write to without waiting for room."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE)
+    except OSError as error:
+        log.info("room for fewer reads that wait for a long CRC: %s", error.strerror)
+    return reading, writing
 
 
 def generation_speed() -> float:

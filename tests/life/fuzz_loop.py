@@ -54,7 +54,8 @@ class Loop:
             setattr(self._rows, attribute, within)
         given_up = np.zeros(duties.GIVEN_UP, np.uint64)
         requests, waiting = np.int32(self._fuse.fileno()), np.int32(-1)  # no name has a long CRC
-        self._duty = duties.Duty(requests, waiting, np.uint64(duties.MOST), given_up)
+        room = np.uint64(REQUEST_BYTES)
+        self._duty = duties.Duty(requests, room, waiting, np.uint64(duties.MOST), given_up)
         self._opening = opening.new_opening(CACHED, STORED)
         self._opening.limits[opening.STORES_TAILS] = 1
         self.notice: Callable[[bytes], None] = no_notice
