@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = ("1G_d1_c1.bin", "10G_d4_c2.bin", "1T_d2_c1.5.bin", "1000x1M_d2_c2")
 READ_AHEAD_KIB = 4096  # of a mount that keeps pages
+_MOST_TASKS = 10_000  # of the data plane in Python; a read that waits for a long CRC has one
+_LOOK_SECONDS = 0.25  # from one look at the connection to the next
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class _Session:
         self._seam = Seam(descriptor)
         self._leave = leave
         self._greeted = trio.Event()  # INIT is answered
+        self._terminated = trio.Event()
         self._closed = False
         self._failure: str | None = None
 
@@ -216,7 +219,18 @@ class _Session:
         if not compiled:
             self._seam.undo()
             ready()
-            await pyfuse3.main()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._leave_reads, nursery.cancel_scope)
+                await pyfuse3.main(1, _MOST_TASKS)
+                nursery.cancel_scope.cancel()
+
+    async def _leave_reads(self, scope: trio.CancelScope) -> None:
+        """End reads that wait for a long CRC with the session, which would wait for them."""
+        while self._seam.is_connected() and not self._terminated.is_set():
+            with trio.move_on_after(_LOOK_SECONDS):
+                await self._terminated.wait()
+        await trio.sleep(_LOOK_SECONDS)  # others have an answer sooner
+        scope.cancel()
 
     async def _renew_pins(self) -> None:
         while True:
@@ -245,6 +259,7 @@ class _Session:
     def _terminate(self) -> None:
         """End the loop; every worker asks for it, and pyfuse3 crashes once its session is gone."""
         if not self._closed:
+            self._terminated.set()
             pyfuse3.terminate()
 
 
