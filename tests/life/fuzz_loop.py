@@ -4,6 +4,7 @@ Its memory lies between pages that may not be touched.
 """
 
 import errno
+import os
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ from guarded import guarded
 from numpy.typing import NDArray
 
 from dgenfs.kernels import cache, counters, duties, fuse, opening
+from dgenfs.kernels.digests import UNLIMITED
 from dgenfs.kernels.scratch import SCRATCH_BYTES, scratch_of
 from dgenfs.kernels.serve import serve
 from dgenfs.mount.inodes import Inodes
@@ -25,6 +27,8 @@ CACHE_BYTES = 32 << 20
 SOCKET_BUFFER = 8 << 20
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h
 ANSWER_SECONDS = 20
+LONG = 5000  # bytes of a CRC for which a read is put off
+COMPUTING = 2  # threads that such reads wait for
 CACHED = 1 << 20  # bytes of the largest file that is read through the page cache
 STORED = 96 << 10  # of the largest one that is stored there
 
@@ -40,7 +44,7 @@ class Loop:
     def __init__(self, inodes: Inodes, workers: int) -> None:
         self.kernel, self._fuse = pair()
         self.control, self._control = pair()
-        self._stop = np.zeros(1, np.int64)
+        self.stop = np.zeros(1, np.int64)
         self.entry = np.random.default_rng(1).integers(1, 2**63, fuse.ENTRY_WORDS, np.uint64)
         self.cache = cache.new_cache(CACHE_BYTES)
         data = guarded(self.cache.data.size, np.uint8)
@@ -52,29 +56,36 @@ class Loop:
             used = np.flatnonzero(before.reshape(len(before), -1).any(axis=1))
             within[used] = before[used]
             setattr(self._rows, attribute, within)
-        given_up = np.zeros(duties.GIVEN_UP, np.uint64)
-        requests, waiting = np.int32(self._fuse.fileno()), np.int32(-1)  # no name has a long CRC
-        room = np.uint64(REQUEST_BYTES)
-        self._duty = duties.Duty(requests, room, waiting, np.uint64(duties.MOST), given_up)
+        given_up = guarded(duties.GIVEN_UP, np.uint64)
+        taken, put_off = os.pipe()
+        os.set_blocking(put_off, False)
+        self.waiting = [taken, put_off]  # reads that wait for a CRC of more than LONG bytes
+        requests, room, waiting = np.int32(self._fuse.fileno()), REQUEST_BYTES, np.int32(put_off)
+        answering = duties.Duty(requests, np.uint64(room), waiting, np.uint64(LONG), given_up)
+        computing = duties.Duty(
+            np.int32(taken), np.uint64(fuse.READ_REQUEST), waiting, UNLIMITED, given_up
+        )
+        all_duties = [answering] * workers + [computing] * COMPUTING
         self._opening = opening.new_opening(CACHED, STORED)
         self._opening.limits[opening.STORES_TAILS] = 1
         self.notice: Callable[[bytes], None] = no_notice
-        self.counters = [guarded(counters.COUNTERS, np.uint64) for _ in range(workers)]
+        self.counters = [guarded(counters.COUNTERS, np.uint64) for _ in all_duties]
         self.ends: list[object] = []
         self._threads = [
-            threading.Thread(target=self._run, args=(own,), daemon=True) for own in self.counters
+            threading.Thread(target=self._run, args=given, daemon=True)
+            for given in zip(all_duties, self.counters, strict=True)
         ]
         for thread in self._threads:
             thread.start()
 
-    def _run(self, own: NDArray[np.uint64]) -> None:
+    def _run(self, duty: duties.Duty, own: NDArray[np.uint64]) -> None:
         scratch = scratch_of(guarded(SCRATCH_BYTES, np.uint8))
         try:
             end: object = serve(
                 self._fuse.fileno(),
                 self._control.fileno(),
-                self._duty,
-                self._stop,
+                duty,
+                self.stop,
                 self._opening,
                 self.entry,
                 self._rows.hints,
@@ -152,11 +163,14 @@ class Loop:
         """End the workers."""
         self.kernel.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
+            if thread is self._threads[-COMPUTING]:
+                os.close(self.waiting.pop())
             thread.join(ANSWER_SECONDS)
             if thread.is_alive():
                 raise Wrong("a worker does not end")
         for end in (self.kernel, self._fuse, self.control, self._control):
             end.close()
+        os.close(self.waiting.pop())
 
 
 def no_notice(message: bytes) -> None:

@@ -17,10 +17,17 @@ MAX_READ = 1 << 20
 OPEN_FILES = 400  # handles to read from
 OPCODES = (*range(1, 54), 4096, 0, 63, 64, 255, 2**31, 2**32 - 1)
 
-PLAIN_NAMES = ("3M+5_d2_c2_s3.bin", "9M-1_c1.5_b4K", "1M_d4_b4K.img", "5000", "1", "0")
+CONTAINERS = ("300001_d2_c1.5_r30000.npz", "300K_b4K.tfrecord", "9999_r1.tar", "5000_r9.parquet")
+PLAIN_NAMES = ("3M+5_d2_c2_s3.bin", "9M-1_c1.5_b4K", "1M_d4_b4K.img", "5000", "1", "0", *CONTAINERS)
 HUGE_NAMES = ("8E-1_d3_c1.2", "8E-4096")  # too large to keep, read in small pieces
-TREES = ("25x3000_d2_c2_f10.dat", "7x100K_c3", "1000000000x1K_d2_f1000", "64x0")
-BRIEF_NAMES = tuple(f"64K_s{seed}" for seed in range(1, 40))  # forgotten while others are in use
+TREES = (
+    *("25x3000_d2_c2_f10.dat", "7x100K_c3", "1000000000x1K_d2_f1000", "64x0"),
+    *("25x5001_d2_r1000_f10.npz", "1000000000x300_r7.safetensors", "9x5001_r7.tfrecord"),
+)
+# Forgotten while others are in use
+BRIEF_NAMES = tuple(
+    f"64K_s{seed}{end}" for seed in range(1, 20) for end in ("", ".npz", ".tfrecord")
+)
 
 
 class Requests(AttributeRequests):
@@ -298,7 +305,11 @@ class Requests(AttributeRequests):
 
     def _interrupt(self, expected: Expected) -> bytes:
         self.answered["INTERRUPT"] += 1
-        return self._message(Opcode.INTERRUPT, self._unique(expected), 0, self._junk(8))
+        # Of a request that is not there: the kernel's numbers do not come again.
+        body = struct.pack("<Q", self._random.getrandbits(63) | 1 << 63) + self._junk(8)
+        if self._random.random() < 0.3:
+            body = body[: self._random.randrange(8)]
+        return self._message(Opcode.INTERRUPT, self._unique(expected), 0, body)
 
     def _short(self, _expected: Expected) -> bytes:
         """Less than a header: passed over."""

@@ -18,7 +18,7 @@ import numpy as np
 from dgenfs.kernels import cache, counters
 from dgenfs.kernels.fuse import Opcode
 from dgenfs.mount import inodes
-from life.fuzz_loop import ANSWER_SECONDS
+from life.fuzz_loop import ANSWER_SECONDS, COMPUTING
 from life.fuzz_messages import Requests
 from life.fuzz_model import Expected, Wrong
 
@@ -64,6 +64,8 @@ def finish(requests: Requests) -> None:
     if found != {name: requests.answered[name] for name in found}:
         raise Wrong(f"counted {found}, sent {dict(requests.answered)}")
     latencies = sum(total[counters.LATENCY : counters.LATENCY + counters.LATENCIES])
+    if not sum(own[counters.REQUESTS + Opcode.READ] for own in loop.counters[-COMPUTING:]):
+        raise Wrong("no READ was put off")
     if (latencies, total[counters.REFUSED], total[counters.BUSY_WITH]) != (found["READ"], 0, 0):
         raise Wrong(f"{latencies} latencies, {total[counters.REFUSED]} replies refused")
     if loop.cache.slots[:, cache.PINS].any():

@@ -25,7 +25,12 @@ IN_LISTED = (
     "20x1K+1/000019.bin",
 )
 DIRECTORIES = ("50x5K_d3_f10/0003", "50x5K_d3_f10", "20x1K+1", ".")
-UNLISTED = ("70000_s3.bin", "7x9K_s5/000006.bin")
+UNLISTED = (
+    "70000_s3.bin",
+    "7x9K_s5/000006.bin",
+    "70001_r999.npz",
+    "7x9K_s5_f3.tfrecord/0002/000006.tfrecord",
+)
 
 _MAX_HANDLE = 128  # bytes, MAX_HANDLE_SZ
 _AT_FDCWD = -100
