@@ -10,7 +10,16 @@ from numba import types
 from dgenfs.kernels.fill import SECTOR_STATES, next_random_words, sector_state
 from dgenfs.kernels.jit import BYTES, ROW, inlined, kernel
 from dgenfs.kernels.row import KEY, PERIOD, RANDOM, RATIO, SECTOR, WORD
-from dgenfs.kernels.words import GAMMA, GROUPS, LANES, differences, mix, words_differ
+from dgenfs.kernels.words import (
+    GAMMA,
+    GROUP,
+    GROUPS,
+    LANES,
+    bytes_differ,
+    differences,
+    mix,
+    words_differ,
+)
 
 _SECTOR = np.uint64(SECTOR)
 _ONE = np.uint64(1)
@@ -148,11 +157,12 @@ def compare(buf, offset, row):
 @kernel(types.boolean(BYTES, BYTES))
 def are_equal(data, expected):
     """Return whether two buffers of one length (uint8[::1]) hold the same bytes."""
-    differs = np.uint8(0)
     at = np.int64(0)
-    while at < data.size and differs == 0:
-        end = min(at + SECTOR, data.size)  # no look at the result in between, so that it is vectors
-        for i in range(at, end):
-            differs |= data[i] ^ expected[i]
-        at = end
+    while at + GROUP <= data.size:
+        if bytes_differ(data, at, expected, at):
+            return False
+        at += GROUP
+    differs = np.uint8(0)
+    for i in range(at, data.size):
+        differs |= data[i] ^ expected[i]
     return differs == 0

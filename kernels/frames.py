@@ -8,6 +8,7 @@ fields among these that differ from repetition to repetition. The reference is t
 import numpy as np
 from numba import types
 
+from dgenfs.kernels.compare import are_equal, compare
 from dgenfs.kernels.crc import combine, masked
 from dgenfs.kernels.digests import DONE, PATIENCE, crc_of_content
 from dgenfs.kernels.fill import file_offset, fill
@@ -48,6 +49,10 @@ FIELD_WORDS = 7
 LITTLE, DECIMAL, SPACED, OCTAL, VARINT, TAR_CHECKSUM = range(6)
 CRC = 8
 
+DIFFERENT = 3  # beside the statuses of digests
+
+_OWN = 4096  # own bytes that are compared at a time
+_RUN = np.uint64(WORD * RUN_WORDS)
 _NO_PAYLOAD = np.uint64(NO_PAYLOAD)
 _ZERO = np.uint64(0)
 _ONE = np.uint64(1)
@@ -60,6 +65,16 @@ _SPACE = np.uint64(ord(" "))
 def word(base, number):
     """Return word ``number`` behind the address ``base`` (uint64)."""
     return word_at(base + np.uint64(WORD * number))
+
+
+@inlined
+def run_at(program, offset):
+    """Return the address (uint64) of the run that byte ``offset`` (uint64) is in."""
+    run = program + np.uint64(WORD * FIRST)
+    last = run + (word(program, RUNS) - _ONE) * _RUN
+    while run < last and word(run + _RUN, START) <= offset:
+        run += _RUN
+    return run
 
 
 @inlined
@@ -152,13 +167,13 @@ def crc_field(field, table, file, repetition, ready, ready_at, row, patience):
         types.uint64,
         types.uint64,
         types.uint64,
-        types.int64,
+        BYTES,
         ROW,
         PATIENCE,
     )
 )
-def put_own(out, at, length, program, run, within, repetition, file, hole, row, patience):
-    """Write a run's own bytes at ``out[at:]``, all of the head or all of the tail.
+def put_own(out, at, length, program, run, within, repetition, file, ready, row, patience):
+    """Write a run's own bytes at ``out[at:]``, of the head or of the tail.
 
     Args:
         out: uint8[::1].
@@ -169,7 +184,7 @@ def put_own(out, at, length, program, run, within, repetition, file, hole, row, 
         within: uint64, bytes of the repetition before the first.
         repetition: uint64.
         file: uint64, number of the file.
-        hole: int64, bytes of the hole's end that stand before ``out[at]``.
+        ready: uint8[::1], the end of the repetition's payload, as far as the caller has it.
         row: uint64[ROW_WORDS], with FRAMES.
         patience: Patience.
 
@@ -194,8 +209,8 @@ def put_own(out, at, length, program, run, within, repetition, file, hole, row, 
                     word(program, TABLE),
                     file,
                     repetition,
-                    out[at - hole : at],
-                    end - np.uint64(hole),
+                    ready,
+                    end - np.uint64(ready.size),
                     row,
                     patience,
                 )
@@ -235,11 +250,7 @@ def fill_frames(out, file, offset, row, patience):
         uint64: digests.DONE; TOO_LONG or STOPPED, and ``out`` is of no use.
     """
     program = row[FRAMES]
-    size = np.uint64(WORD * RUN_WORDS)
-    run = program + np.uint64(WORD * FIRST)
-    last = run + (word(program, RUNS) - _ONE) * size
-    while run < last and word(run + size, START) <= offset:
-        run += size
+    run = run_at(program, offset)
     at = np.int64(0)
     while at < out.size:
         rest = np.uint64(out.size - at)
@@ -269,7 +280,7 @@ def fill_frames(out, file, offset, row, patience):
                 within,
                 repetition,
                 file,
-                ready,
+                out[at - ready : at],
                 row,
                 patience,
             )
@@ -278,5 +289,60 @@ def fill_frames(out, file, offset, row, patience):
         at += length
         offset += np.uint64(length)
         if repetition + _ONE == word(run, COUNT) and within + np.uint64(length) == stride:
-            run += size
+            run += _RUN
+    return np.uint64(DONE)
+
+
+@kernel(types.uint64(BYTES, types.uint64, types.uint64, ROW, PATIENCE))
+def compare_frames(data, file, offset, row, patience):
+    """Compare ``data`` with the bytes of a container from ``offset`` on.
+
+    Args:
+        data: uint8[::1], no longer than what the file has from there on.
+        file: uint64, number of the file.
+        offset: uint64, bytes.
+        row: uint64[ROW_WORDS], with FRAMES.
+        patience: Patience, for CRCs.
+
+    Returns:
+        uint64: digests.DONE if they are the same; DIFFERENT; TOO_LONG or STOPPED.
+    """
+    program = row[FRAMES]
+    run = run_at(program, offset)
+    own = np.empty(_OWN, np.uint8)
+    at = np.int64(0)
+    while at < data.size:
+        rest = np.uint64(data.size - at)
+        head, hole, stride = word(run, HEAD), word(run, HOLE), word(run, STRIDE)
+        repetition = (offset - word(run, START)) // stride
+        within = (offset - word(run, START)) % stride
+        payload = word(run, PAYLOAD)
+        if head <= within < head + hole:
+            length = np.int64(min(rest, head + hole - within))
+            if payload == _NO_PAYLOAD:
+                length = min(length, _OWN)
+                own[:length] = np.uint8(word(run, FILLER))
+                same = are_equal(data[at : at + length], own[:length])
+            else:
+                position = file_offset(row, file, payload + repetition * hole + (within - head))
+                same = compare(data[at : at + length], position, row)[0] < 0
+        else:
+            end = head if within < head else stride
+            length = np.int64(min(rest, end - within, np.uint64(_OWN)))
+            # The payload was compared just now, and a CRC of it is wanted.
+            ready = data[at:at]
+            if within == head + hole and payload != _NO_PAYLOAD:
+                ready = data[at - np.int64(min(np.uint64(at), hole)) : at]
+            status = put_own(
+                own, 0, length, program, run, within, repetition, file, ready, row, patience
+            )
+            if status != np.uint64(DONE):
+                return status
+            same = are_equal(data[at : at + length], own[:length])
+        if not same:
+            return np.uint64(DIFFERENT)
+        at += length
+        offset += np.uint64(length)
+        if repetition + _ONE == word(run, COUNT) and within + np.uint64(length) == stride:
+            run += _RUN
     return np.uint64(DONE)

@@ -11,10 +11,11 @@ import numpy as np
 from numba import types
 
 from dgenfs.kernels import libc
-from dgenfs.kernels.compare import are_equal, compare
-from dgenfs.kernels.digests import ENDLESS
+from dgenfs.kernels.compare import compare
+from dgenfs.kernels.digests import DONE, ENDLESS
 from dgenfs.kernels.files import fill_file
 from dgenfs.kernels.fill import file_offset
+from dgenfs.kernels.frames import compare_frames
 from dgenfs.kernels.jit import ROW, inlined, kernel
 from dgenfs.kernels.names import PATH_BYTES, put_path
 from dgenfs.kernels.row import FRAMES, SIZE
@@ -53,14 +54,11 @@ def read_whole(descriptor, buffer, size):
 
 
 @inlined
-def has_content(buffer, size, file, row):
-    """Return whether ``buffer[:size]`` is what a file should hold; uses what is behind."""
+def has_content(data, file, row):
+    """Return whether ``data`` is what a file should hold."""
     if row[FRAMES] == _ZERO:
-        return compare(buffer[:size], file_offset(row, file, _ZERO), row)[0] < 0
-    at = (size // BLOCK + 1) * BLOCK
-    expected = buffer[at : at + size]
-    fill_file(expected, file, _ZERO, row, ENDLESS)
-    return are_equal(buffer[:size], expected)
+        return compare(data, file_offset(row, file, _ZERO), row)[0] < 0
+    return compare_frames(data, file, _ZERO, row, ENDLESS) == np.uint64(DONE)
 
 
 @kernel(
@@ -75,8 +73,7 @@ def is_identical(folder, path, file, buffer, row, direct):
         folder: int32, descriptor of the directory that ``path`` starts from.
         path: uint8[::1], ends with a zero.
         file: uint64, its number in the tree.
-        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks,
-            and for a container's bytes once more behind them.
+        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
         row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read so is not identical.
     """
@@ -87,7 +84,7 @@ def is_identical(folder, path, file, buffer, row, direct):
         descriptor = libc.openat(folder, address, _TO_READ, _NO_MODE)
     if descriptor < 0:
         return False
-    identical = read_whole(descriptor, buffer, size) and has_content(buffer, size, file, row)
+    identical = read_whole(descriptor, buffer, size) and has_content(buffer[:size], file, row)
     libc.close(descriptor)
     return identical
 
@@ -110,8 +107,7 @@ def find_different(folder, first, different, buffer, row, direct, stop):
         folder: int32, descriptor of the tree's directory.
         first: uint64, number of the first file to look at.
         different: uint8[::1], one for each file from it on; set to 1 or 0.
-        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks,
-            and for a container's bytes once more behind them.
+        buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
         row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read around the cache counts as different.
         stop: int64[1], not 0 once another thread wants no more files to be looked at.

@@ -31,9 +31,10 @@ def fill(view: View, out: NDArray[np.uint8], offset: int, threads: int | None) -
     Raises:
         OSError: a segment of the view cannot be read.
     """
+    for digest in view.digests(offset, out.size):
+        digest.compute()
     if threads == 1 or out.size < 2 * SHARE:
-        if out.size:
-            (view.files or view).read_into(out, offset)
+        view.read_into(out, offset)
         return
     gate = Gate()
     try:

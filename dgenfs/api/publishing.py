@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dgenfs.api.parts import DIRECTORY, NEW, Part, naming, opened
 from dgenfs.content.view import View
+from dgenfs.kernels.digests import UNLIMITED, Patience
 from dgenfs.kernels.trees import make_files
 from dgenfs.machine import topology
 from dgenfs.machine.file_users import storage_user
@@ -60,6 +61,8 @@ def write_stream(source: View, descriptor: int, progress: Progress) -> None:
     buffer = np.empty(min(CHUNK, source.size), np.uint8)
     for start in range(0, source.size, CHUNK):
         part = buffer[: source.size - start]
+        for digest in source.digests(start, part.size):
+            digest.compute()
         source.read_into(part, start)
         chunk = part.data
         while chunk:
@@ -188,7 +191,7 @@ def _tree_chunks(spec: Spec, part: Part) -> Iterator[_Chunk]:
 def _make_files(spec: Spec, part: Part, progress: Progress) -> None:
     """Make all files of a tree, each in one write."""
 
-    def make(files: range, buffer: NDArray[np.uint8]) -> int:
+    def make(files: range, buffer: NDArray[np.uint8], _: Patience) -> int:
         first = np.uint64(files.start)
         made, error = make_files(part.descriptor, first, len(files), buffer, spec.row)
         if error:
@@ -224,9 +227,9 @@ def _chunks(
 
 
 def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
-    def write(chunk: _Chunk, buffer: NDArray[np.uint8]) -> int:
+    def write(chunk: _Chunk, buffer: NDArray[np.uint8], patience: Patience) -> int:
         data = buffer[: chunk.source.size]
-        chunk.source.read_into(data, 0)
+        chunk.source.read_into(data, 0, patience)
         rest, at = data.data, chunk.at
         with naming(chunk.path), chunk.opened() as descriptor:
             while rest:
@@ -239,19 +242,27 @@ def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
 
 
 def _on_threads(
-    write: Callable[[Item, NDArray[np.uint8]], int], items: Iterable[Item], progress: Progress
+    write: Callable[[Item, NDArray[np.uint8], Patience], int],
+    items: Iterable[Item],
+    progress: Progress,
 ) -> None:
     """Call ``write`` with each item on a thread a CPU; it returns the bytes that it wrote.
 
     Nothing is written any more once this has returned or raised, whatever raised.
 
     Args:
-        write: called with an item and its thread's own buffer, uint8[CHUNK].
+        write: called with an item, its thread's own buffer, uint8[CHUNK], and a patience that ends
+            once nothing is to be written any more.
         items: taken one by one.
         progress: called with the number of bytes written since the last call.
     """
     own = threading.local()
     gate = Gate()
+    closed = np.uint64(gate.words[CLOSED:].ctypes.data)
+    patience = Patience(UNLIMITED, closed, np.uint64(1))
+
+    def close() -> None:
+        gate.words[CLOSED] = 1
 
     def with_buffer(item: Item) -> int:
         if not gate.enter():
@@ -259,13 +270,13 @@ def _on_threads(
         try:
             if not hasattr(own, "buffer"):
                 own.buffer = np.empty(CHUNK, np.uint8)
-            return write(item, own.buffer)
+            return write(item, own.buffer, patience)
         finally:
             gate.leave()
 
     threads = len(topology.detect().cpus)
     with ThreadPoolExecutor(threads, thread_name_prefix="dgenfs-write") as pool:
-        results = in_order(pool, 2 * threads, with_buffer, items)
+        results = in_order(pool, 2 * threads, with_buffer, items, close)
         try:
             for length in results:
                 progress(length)

@@ -34,6 +34,8 @@ def as_json(report: FileReport | TreeReport) -> dict[str, Any]:
         values["different"] = [as_json(file) for file in report.different]
     else:
         del values["last"]
+        for extent in values["extents"]:
+            del extent["region"]
         values["wrong_bytes"] = report.wrong_bytes
         values["omitted_extents"] = report.omitted_extents
     return values
@@ -67,15 +69,7 @@ def _file(report: FileReport, hint: str | None = None) -> RenderableType:
         head.append(f"; {escaped(hint)}")
     lines: list[RenderableType] = [head]
     if report.extents:
-        lines.append(table := Table("offset", "end", "kind", "wrong", "where it belongs", box=None))
-    for extent in report.extents[:SHOWN]:
-        table.add_row(
-            str(extent.start),
-            str(extent.end),
-            str(extent.kind),
-            _wrong(extent),
-            _belongs(extent, report.file),
-        )
+        lines.append(_extents(report))
     hidden = len(report.extents[SHOWN:])
     if hidden or report.omitted_extents:
         more = count(hidden + report.omitted_extents, "more extent")
@@ -85,6 +79,24 @@ def _file(report: FileReport, hint: str | None = None) -> RenderableType:
         for kind, total in report.totals.items()
     )
     return Group(*lines, Text(totals))
+
+
+def _extents(report: FileReport) -> Table:
+    shown = report.extents[:SHOWN]
+    has_parts = any(extent.part for extent in shown)
+    table = Table("offset", "end", "kind", "wrong", "where it belongs", box=None)
+    if has_parts:
+        table.add_column("part")
+    for extent in shown:
+        table.add_row(
+            str(extent.start),
+            str(extent.end),
+            str(extent.kind),
+            _wrong(extent),
+            _belongs(extent, report.file),
+            *[extent.part or "content"] * has_parts,
+        )
+    return table
 
 
 def _damage(report: FileReport) -> Iterator[str]:

@@ -7,6 +7,7 @@ where they are too many to be. What a name's row describes is read by kernels in
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, Protocol
@@ -15,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.content.containers.frames import Container, Crc, Run
+from dgenfs.content.digests import Digest, digests
 from dgenfs.content.layout import Layout
-from dgenfs.kernels.digests import DONE, ENDLESS
+from dgenfs.kernels.digests import DONE, ENDLESS, STOPPED, Patience
 from dgenfs.kernels.files import fill_files
+from dgenfs.kernels.frames import DIFFERENT, compare_frames
+from dgenfs.kernels.row import SIZE
 
 
 class Segment(Protocol):
@@ -74,10 +78,29 @@ class FileRange:
     length: int
     part: str = ""
 
-    def read_into(self, out: NDArray[np.uint8], offset: int) -> None:
-        """Generate them."""
-        status = fill_files(out, np.uint64(self.start + offset), self.row, ENDLESS)
+    def read_into(self, out: NDArray[np.uint8], offset: int, patience: Patience = ENDLESS) -> None:
+        """Generate them.
+
+        Raises:
+            CancelledError: ``patience`` ended.
+        """
+        status = fill_files(out, np.uint64(self.start + offset), self.row, patience)
+        if status == STOPPED:
+            raise CancelledError
         assert status == DONE
+
+    def holds(self, data: NDArray[np.uint8], offset: int, patience: Patience) -> bool:
+        """Return whether ``data`` (uint8[::1]) is what a file, of a container, has at ``offset``.
+
+        Raises:
+            CancelledError: ``patience`` ended.
+        """
+        file, within = divmod(self.start + offset, int(self.row[SIZE]))
+        status = compare_frames(data, np.uint64(file), np.uint64(within), self.row, patience)
+        if status == STOPPED:
+            raise CancelledError
+        assert status in (DONE, DIFFERENT)
+        return bool(status == DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +194,19 @@ class View:
     Attributes:
         size: bytes.
         files: all of them as kernels read them, None where only the segments are known.
+        container: what stands around the content in each of the files, None for nothing.
+        segment_at: returns the segment that holds an offset below ``size``, and the offset of its
+            first byte.
     """
 
-    __slots__ = ("_segment_at", "files", "size")
+    __slots__ = ("container", "files", "segment_at", "size")
 
     def __init__(
         self,
         size: int,
         segment_at: Callable[[int], tuple[int, Segment]],
         files: FileRange | None = None,
+        container: Container | None = None,
     ) -> None:
         """Give the segments by a rule.
 
@@ -188,10 +215,12 @@ class View:
             segment_at: returns the segment that holds an offset below ``size``, and the offset of
                 its first byte; every time the same.
             files: the same bytes as kernels read them, if they can.
+            container: what stands around the content in each of the files.
         """
         self.size = size
         self.files = files
-        self._segment_at = segment_at
+        self.container = container
+        self.segment_at = segment_at
 
     @classmethod
     def of(cls, *segments: Segment) -> "View":
@@ -234,24 +263,29 @@ class View:
             at, segment = _segment_of(container, layout, row, number, within)
             return number * size + at - start, segment
 
-        return cls(length, segment_at, files)
+        return cls(length, segment_at, files, container)
 
     def pieces(self, offset: int, length: int) -> Iterator[Piece]:
         """Yield what each segment gives of the bytes [offset, offset + length), all within."""
         end = offset + length
         while offset < end:
-            start, segment = self._segment_at(offset)
+            start, segment = self.segment_at(offset)
             within = offset - start
             count = min(end - offset, segment.length - within)
             yield Piece(offset, segment, within, count)
             offset += count
 
-    def read_into(self, out: NDArray[np.uint8], offset: int) -> None:
+    def read_into(self, out: NDArray[np.uint8], offset: int, patience: Patience = ENDLESS) -> None:
         """Fill ``out`` (uint8[::1]) with the bytes from ``offset`` on, which must all be there.
 
         Raises:
+            CancelledError: ``patience`` ended.
             OSError: a segment cannot be read.
         """
+        if self.files is not None:
+            if out.size:
+                self.files.read_into(out, offset, patience)
+            return
         for at, segment, start, length in self.pieces(offset, out.size):
             segment.read_into(out[at - offset : at - offset + length], start)
 
@@ -269,13 +303,23 @@ class View:
         """Return the view of the bytes [offset, offset + length), which must all be there."""
 
         def segment_at(at: int) -> tuple[int, Segment]:
-            start, segment = self._segment_at(offset + at)
+            start, segment = self.segment_at(offset + at)
             return start - offset, segment
 
         files = self.files
         if files is not None:
             files = FileRange(files.row, files.start + offset, length)
-        return View(length, segment_at, files)
+        return View(length, segment_at, files, self.container)
+
+    def digests(self, offset: int, length: int) -> Iterator[Digest]:
+        """Yield what takes long of the bytes [offset, offset + length), all within.
+
+        Who computes these first reads the bytes at once then, and can stop in between, or have
+        several threads compute them.
+        """
+        if self.files is not None and self.container is not None:
+            start = self.files.start + offset
+            yield from digests(self.container, self.files.row, start, length)
 
 
 def _segment_of(

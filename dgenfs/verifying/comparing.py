@@ -2,16 +2,18 @@
 
 import mmap
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.content.containers.frames import Container
 from dgenfs.content.layout import Layout
-from dgenfs.content.view import ContentRange, Failing, View
+from dgenfs.content.view import ContentRange, Failing, FileRange, Piece, View
 from dgenfs.kernels import damage
+from dgenfs.kernels.digests import UNLIMITED, Patience
 from dgenfs.kernels.fill import content_offset
 from dgenfs.kernels.origins import Others, others_of
 from dgenfs.kernels.row import SECTOR
@@ -99,6 +101,8 @@ class Found:
         position: the same in the content, over all files in order.
         others: what ``find_damage`` was given.
         seeds: of these, by their ranks.
+        container: what stands around the content in the file, None for nothing.
+        region: see Extent.
     """
 
     rows: NDArray[np.int64]
@@ -107,6 +111,8 @@ class Found:
     position: int
     others: Others
     seeds: Sequence[int]
+    container: Container | None
+    region: int
 
     def add_to(self, report: FileReport, room: int) -> None:
         """Add what was found to a report: ``room`` extents, as which all others are counted."""
@@ -123,15 +129,19 @@ class Found:
 
     def _extent(self, row: list[int]) -> Extent:
         """Return the extent of a row."""
-        layout, at, position = self.layout, self.at, self.position
+        layout, at, position, container = self.layout, self.at, self.position, self.container
         kind = _KINDS[row[damage.KIND]]
         start = row[damage.START]
         belongs_in = belongs_at = seed = None
         if kind in (Kind.MISPLACED, Kind.OTHER_SEED):
             shift = row[damage.SHIFT] % (1 << 64)  # a uint64 in an int64's bits
-            belongs_in, belongs_at = belongs(layout, position + start, shift)
-            if belongs_at is not None:
-                belongs_at += at - position % layout.size  # of the content's file, to the view's
+            shown = layout.size if container is None else container.payload
+            belongs_in, belongs_at = belongs(layout, position + start, shift, shown)
+            if belongs_at is not None:  # an offset of the content's file, for one of the view's
+                if container is None:
+                    belongs_at += at - position % layout.size
+                else:
+                    belongs_at = container.offset_of(belongs_at)
         if kind is Kind.OTHER_SEED:
             seed = self.seeds[self.others.ranks[row[damage.OTHER]]]
         return Extent(
@@ -143,6 +153,7 @@ class Found:
             belongs_at,
             belongs_in,
             seed,
+            region=self.region,
         )
 
 
@@ -168,11 +179,13 @@ class Comparison:
         self._view = view
         self._others = others
         self._buffers = buffers
-        self._stopped = False
+        self._stopped = np.zeros(1, np.uint64)
+        stopped = np.uint64(self._stopped.ctypes.data)
+        self._patience = Patience(UNLIMITED, stopped, np.uint64(1))
 
     def stop(self) -> None:
-        """Let calls end before their next read, without a result."""
-        self._stopped = True
+        """Let calls end soon, without a result."""
+        self._stopped[0] = 1
 
     def chunk(self, extent: tuple[int, int]) -> Damage:
         """Compare the bytes at (offset, length), at most CHUNK from a multiple of it on.
@@ -183,35 +196,85 @@ class Comparison:
         start, length = extent
         damaged = Damage(length)
         for at, piece in self._source.read(start, length, self._buffers.data):
-            if self._stopped:
-                raise CancelledError
+            self._check()
             if isinstance(piece, Extent):
                 damaged.found.append(piece)
-                continue
-            for place, segment, within, count in self._view.pieces(at, piece.size):
-                part = piece[place - at : place - at + count]
-                if isinstance(segment, ContentRange):
-                    sectors = self._content(part, place, segment, within, damaged)
-                elif isinstance(segment, Failing):  # which says nothing of its bytes
-                    continue
-                else:
-                    expected = np.empty_like(part)
-                    segment.read_into(expected, within)
-                    sectors, extents = differences(part, expected, place)
-                    damaged.found.extend(extents)
-                damaged.wrong_sectors += sectors
+            elif self._view.container is None:
+                for one in self._view.pieces(at, piece.size):
+                    part = piece[one.at - at : one.at - at + one.length]
+                    damaged.wrong_sectors += self._compare(part, one, damaged)
+            else:
+                self._compare_container(piece, at, damaged)
         return damaged
 
-    def _content(
+    def _check(self) -> None:
+        if self._stopped[0]:
+            raise CancelledError
+
+    def _compare_container(self, data: NDArray[np.uint8], at: int, damaged: Damage) -> None:
+        """Add the damage of a part of a container, from a sector's start on."""
+        files = self._view.files
+        assert files is not None
+        if files.holds(data, at, self._patience):
+            return
+        expected = np.empty_like(data)
+        files.read_into(expected, at, self._patience)
+        wrong = wrong_sectors(data, expected)
+        damaged.wrong_sectors += int(wrong.sum())
+        for one in self._pieces_of(wrong, at, at + data.size):
+            self._check()
+            part = slice(one.at - at, one.at - at + one.length)
+            self._compare(data[part], one, damaged, expected[part])
+
+    def _pieces_of(self, sectors: NDArray[np.bool_], at: int, end: int) -> Iterator[Piece]:
+        """Yield those of the pieces from ``at`` to ``end`` that touch sectors, each whole."""
+        changes = np.flatnonzero(np.diff(sectors, prepend=False, append=False))
+        done = at
+        for first, last in (at + changes.reshape(-1, 2) * SECTOR).tolist():
+            if last <= done:
+                continue
+            start, _ = self._view.segment_at(max(first, done))
+            done = max(start, done)
+            for piece in self._view.pieces(done, end - done):
+                if piece.at >= last:
+                    break
+                yield piece
+                done = piece.at + piece.length
+
+    def _compare(
         self,
         data: NDArray[np.uint8],
-        at: int,
-        segment: ContentRange,
-        within: int,
+        piece: Piece,
         damaged: Damage,
+        expected: NDArray[np.uint8] | None = None,
+    ) -> int:
+        """Add a piece's damage, and return its sectors with a wrong byte.
+
+        Args:
+            data: the copy's bytes.
+            piece: what they should be.
+            damaged: what is added to.
+            expected: what they should be, if that is known already.
+        """
+        segment = piece.segment
+        if isinstance(segment, ContentRange):
+            return self._content(data, piece, segment, damaged)
+        if isinstance(segment, Failing):  # which says nothing of its bytes
+            return 0
+        if expected is None:
+            expected = np.empty_like(data)
+            segment.read_into(expected, piece.start)
+        part = segment.part or None if isinstance(segment, FileRange) else None
+        region = piece.at - piece.start
+        extents = differences(data, expected, piece.at, part, region)
+        damaged.found.extend(extents)
+        return len(extents)
+
+    def _content(
+        self, data: NDArray[np.uint8], piece: Piece, segment: ContentRange, damaged: Damage
     ) -> int:
         """Add the damage of what should be content and return its sectors with a wrong byte."""
-        layout = segment.layout
+        layout, at, within = segment.layout, piece.at, piece.start
         wrong_sectors = 0
         done = 0
         while done < data.size:
@@ -222,7 +285,10 @@ class Comparison:
             if number:
                 rows = self._buffers.extents[:number].copy()
                 seeds = self._others.seeds
-                damaged.found.append(Found(rows, layout, at + done, position, others, seeds))
+                container = self._view.container
+                damaged.found.append(
+                    Found(rows, layout, at + done, position, others, seeds, container, at - within)
+                )
             done += count
         return wrong_sectors
 
@@ -244,13 +310,14 @@ class Comparison:
         return *found, others
 
 
-def belongs(layout: Layout, position: int, shift: int) -> tuple[int | None, int | None]:
+def belongs(layout: Layout, position: int, shift: int, shown: int) -> tuple[int | None, int | None]:
     """Return the file and the offset nearest to ``position`` whose content is ``shift`` ahead.
 
     Args:
         layout: the content's.
         position: bytes before the wrong ones, counted over all files in order.
         shift: bytes of content to go on, modulo the period.
+        shown: bytes of content that a file shows.
 
     Returns:
         None twice where no file shows that content.
@@ -260,23 +327,37 @@ def belongs(layout: Layout, position: int, shift: int) -> tuple[int | None, int 
     nearest = sorted((shift + k * layout.period for k in range(-2, 2)), key=abs)
     for distance in nearest:
         file, offset = divmod(here + distance, layout.stride)
-        if 0 <= file < layout.files and offset < layout.size:
+        if 0 <= file < layout.files and offset < shown:
             return file, offset
     return None, None
 
 
+def wrong_sectors(data: NDArray[np.uint8], expected: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return for each sector of ``data`` whether it has a byte that is not as ``expected``."""
+    wrong = data != expected
+    whole = data.size // SECTOR * SECTOR
+    sectors = wrong[:whole].reshape(-1, SECTOR).any(axis=1)
+    return sectors if whole == data.size else np.append(sectors, wrong[whole:].any())
+
+
 def differences(
-    data: NDArray[np.uint8], expected: NDArray[np.uint8], at: int
-) -> tuple[int, list[Extent]]:
+    data: NDArray[np.uint8],
+    expected: NDArray[np.uint8],
+    at: int,
+    part: str | None = None,
+    region: int = 0,
+) -> list[Extent]:
     """Compare bytes that are not content, sector by sector, counted from the file's start.
 
     Args:
         data: uint8[::1].
         expected: uint8[::1], as long.
         at: offset of the first byte in the file.
+        part: see Extent.
+        region: see Extent.
 
     Returns:
-        Sectors with a wrong byte, and an extent for each.
+        An extent for each sector with a wrong byte.
     """
     extents = []
     wrong = np.flatnonzero(data != expected)
@@ -289,5 +370,6 @@ def differences(
         elif bits <= max(damage.FEW_BITS, damage.BITS_OF_A_BYTE * places.size):
             kind = Kind.BIT_FLIPS
         start, end = at + int(places[0]), at + int(places[-1]) + 1
-        extents.append(Extent(start, end, kind, places.size, bits))
-    return sectors.size, extents
+        extent = Extent(start, end, kind, places.size, bits, part=part, region=region)
+        extents.append(extent)
+    return extents

@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Damage of one kind in adjoining sectors.
+    """Damage of one kind in adjoining sectors, of one part of the file.
 
     Attributes:
         start: offset of the first wrong byte in the file.
@@ -42,6 +42,9 @@ class Extent:
             where duplicates leave a choice, the one nearest to ``start``.
         belongs_in: the number of the tree's file that they belong in; 0 for a plain file.
         seed: for OTHER_SEED, the seed of the content they belong to.
+        part: what the bytes should be to a reader of the format, such as "header" or "CRC", where
+            they are a container's own; None for content.
+        region: where in the file the part begins, or the content that stands in one piece there.
     """
 
     start: int
@@ -52,10 +55,14 @@ class Extent:
     belongs_at: int | None = None
     belongs_in: int | None = None
     seed: int | None = None
+    part: str | None = None
+    region: int = field(default=0, compare=False)
 
     def continues(self, before: "Extent") -> bool:
         """Return whether this extent and the one before it are one, cut by a chunk's end."""
         if self.kind is not before.kind or self.seed != before.seed:
+            return False
+        if self.region != before.region:
             return False
         if self.start // SECTOR > (before.end - 1) // SECTOR + 1:
             return False

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.content.digests import Digest
 from dgenfs.kernels.names import find_unknown
 from dgenfs.kernels.trees import find_different
 from dgenfs.machine import topology
 from dgenfs.machine.directories import is_directory
 from dgenfs.machine.threads import in_order
+from dgenfs.names.grammar import INDEX
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, Damage, OtherSeeds
 from dgenfs.verifying.reading import NotAFileError, opened
@@ -109,12 +111,15 @@ class Verifier:
             comparison = Comparison(source, view, self._others, self._buffers)
             compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
+            window = 2 * self._threads
+            # By all threads, and each once.
+            for _ in in_order(self._pool, window, Digest.compute, view.digests(0, compared)):
+                pass
             results: Iterator[Damage]
             if compared <= CHUNK:
                 # Another thread would cost a small file more than it saves.
                 results = map(comparison.chunk, chunks)
             else:
-                window = 2 * self._threads
                 results = in_order(self._pool, window, comparison.chunk, chunks, comparison.stop)
             for damage in results:
                 report.wrong_sectors += damage.wrong_sectors
@@ -162,12 +167,28 @@ class Verifier:
                 else:
                     report.add_file(result)
         for other in _others(path, spec):
-            if isinstance(other, Unreadable):
-                report.add_unreadable(other)
-            elif self._excluded.fullmatch(other.rpartition("/")[2]):
-                report.add_excluded(other)
+            found = other if isinstance(other, Unreadable) else self._beside(path, spec, other)
+            if isinstance(found, Unreadable):
+                report.add_unreadable(found)
+            elif isinstance(found, FileReport):
+                if not found.identical:  # which is none of those that are counted
+                    report.add_file(found)
+            elif self._excluded.fullmatch(found.rpartition("/")[2]):
+                report.add_excluded(found)
             else:
-                report.add_unexpected(other)
+                report.add_unexpected(found)
+        return report
+
+    def _beside(self, path: Path, spec: Spec, other: str) -> FileReport | Unreadable | str:
+        """Return the report of an index beside a tree's file, the path of anything else."""
+        file = None
+        if spec.has_indexes and other.endswith(f".{INDEX}"):
+            file = spec.index(other.removesuffix(f".{INDEX}"))
+        if file is None:
+            return other
+        report = self._file(path, other, spec.index_of_a_file, 0, None, MAX_EXTENTS)
+        if isinstance(report, FileReport):
+            report.file = file
         return report
 
     def _files(
@@ -182,7 +203,7 @@ class Verifier:
         if spec.size > CHUNK:
             # The threads share the chunks of one file.
             for file in range(spec.files):
-                yield 0, [self._file(path, spec, file, progress, MAX_EXTENTS)]
+                yield 0, [self._file(path, spec.path(file), spec, file, progress, MAX_EXTENTS)]
             return
 
         def verify(files: range) -> tuple[int, list[FileReport | Unreadable | str]]:
@@ -193,7 +214,7 @@ class Verifier:
             for file in different:
                 if stop[0]:
                     raise CancelledError
-                results.append(self._file(path, spec, file, None, room))
+                results.append(self._file(path, spec.path(file), spec, file, None, room))
             return len(files) - len(different), results
 
         stop = np.zeros(1, np.int64)
@@ -230,10 +251,15 @@ class Verifier:
         return [files[i] for i in np.flatnonzero(different)]
 
     def _file(
-        self, path: Path, spec: Spec, file: int, progress: Progress | None, room: int
+        self,
+        path: Path,
+        inside: str,
+        spec: Spec,
+        file: int,
+        progress: Progress | None,
+        room: int,
     ) -> FileReport | Unreadable | str:
-        """Return the report of a tree's file; its path within the tree if it is not there."""
-        inside = spec.path(file)
+        """Return the report of a file ``inside`` a tree; its path if it is not there."""
         try:
             return self._compared(path / inside, spec, file, progress, room)
         except (FileNotFoundError, NotADirectoryError, NotAFileError):

@@ -133,7 +133,7 @@ def test_the_same_without_compiled_code(
     report = verified(*damaged, direct=direct)
     assert min(report.identical_files, report.different_files, report.missing_files) > 5
     assert report.unreadable_paths == 1  # a file of /proc has no O_DIRECT and no end
-    monkeypatch.setattr(Spec, "is_plain", False)
+    monkeypatch.setattr(Spec, "is_compiled", False)
     assert verified(*damaged, direct=direct) == report
 
 

@@ -4,6 +4,7 @@ A file of 10^7 records is a run or two, so any byte of it is found at once. Noth
 the file's number in a tree, so files that repeat stay the same whole.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +14,7 @@ from itertools import accumulate
 PAGE = 4096  # bytes; what large records start at a multiple of
 LARGE = 64 << 10  # bytes of the records that do
 RECORD = 128 << 10  # bytes of a record, where nobody says it and one of all payload would not do
+LONG = 64 << 20  # bytes of payload that take long enough for a CRC of them to be seen to before
 
 
 class ContainerError(ValueError):
@@ -161,6 +163,37 @@ class Container:
             start + len(run.head)
             for start, run in zip(self.starts, self.runs, strict=True)
             if run.payload is not None
+        )
+
+    @cached_property
+    def _holes(self) -> tuple[tuple[int, ...], tuple[tuple[int, Run], ...]]:
+        """Where the payload of each run starts, in the payload; where the run does, and it."""
+        holes = [
+            (run.payload, (start, run))
+            for start, run in zip(self.starts, self.runs, strict=True)
+            if run.payload is not None
+        ]
+        return tuple(payload for payload, _ in holes), tuple(run for _, run in holes)
+
+    def offset_of(self, position: int) -> int:
+        """Return where in the file byte ``position`` of the payload stands."""
+        payloads, runs = self._holes
+        index = bisect_right(payloads, position) - 1
+        start, run = runs[index]
+        repetition, within = divmod(position - payloads[index], run.hole)
+        return start + repetition * run.stride + len(run.head) + within
+
+    @cached_property
+    def long_crcs(self) -> tuple[tuple[int, Crc], ...]:
+        """CRCs of most of the file: where in it they stand, and they."""
+        return tuple(
+            (start + field.at, field)
+            for start, run in zip(self.starts, self.runs, strict=True)
+            for field in run.fields
+            if run.count == 1
+            and isinstance(field, Crc)
+            and field.payload is not None
+            and field.length > LONG
         )
 
 
