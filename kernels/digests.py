@@ -82,6 +82,23 @@ def keep(table, key, offset, length, kind, value):
     set_word_at(entry, mark ^ (half | value))
 
 
+@kernel(
+    types.void(types.uint64, types.uint64, types.uint64, types.uint64, types.int64, types.uint64)
+)
+def keep_crc(table, key, offset, length, kind, value):
+    """Keep the CRC of a range that is no longer than the period.
+
+    Args:
+        table: uint64, address of TABLE.
+        key: uint64, the content's.
+        offset: uint64, content offset of the first byte.
+        length: uint64, bytes.
+        kind: int64, crc.CRC_32 or crc.CRC_32C.
+        value: uint64, the CRC.
+    """
+    keep(table, key, offset, length, kind, value)
+
+
 @inlined
 def is_over(patience):
     """Return whether nobody waits any longer."""

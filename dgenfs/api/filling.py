@@ -31,8 +31,7 @@ def fill(view: View, out: NDArray[np.uint8], offset: int, threads: int | None) -
     Raises:
         OSError: a segment of the view cannot be read.
     """
-    for digest in view.digests(offset, out.size):
-        digest.compute()
+    view.compute_digests(offset, out.size)
     if threads == 1 or out.size < 2 * SHARE:
         view.read_into(out, offset)
         return

@@ -61,8 +61,7 @@ def write_stream(source: View, descriptor: int, progress: Progress) -> None:
     buffer = np.empty(min(CHUNK, source.size), np.uint8)
     for start in range(0, source.size, CHUNK):
         part = buffer[: source.size - start]
-        for digest in source.digests(start, part.size):
-            digest.compute()
+        source.compute_digests(start, part.size)
         source.read_into(part, start)
         chunk = part.data
         while chunk:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.content.containers.frames import Container, Crc, Run
-from dgenfs.content.digests import Digest, digests
+from dgenfs.content.digests import Each, compute, ranges
 from dgenfs.content.layout import Layout
 from dgenfs.kernels.digests import DONE, ENDLESS, STOPPED, Patience
 from dgenfs.kernels.files import fill_files
@@ -311,15 +311,19 @@ class View:
             files = FileRange(files.row, files.start + offset, length)
         return View(length, segment_at, files, self.container)
 
-    def digests(self, offset: int, length: int) -> Iterator[Digest]:
-        """Yield what takes long of the bytes [offset, offset + length), all within.
+    def compute_digests(self, offset: int, length: int, each: Each = map) -> None:
+        """Compute what takes long of the bytes [offset, offset + length), all within.
 
-        Who computes these first reads the bytes at once then, and can stop in between, or have
-        several threads compute them.
+        These bytes are read at once then, unless others have taken the place of what was kept.
+
+        Args:
+            offset: bytes.
+            length: bytes.
+            each: calls a function with each piece, and may have several threads do it.
         """
         if self.files is not None and self.container is not None:
             start = self.files.start + offset
-            yield from digests(self.container, self.files.row, start, length)
+            compute(ranges(self.container, self.files.row, start, length), each)
 
 
 def _segment_of(

@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.content.digests import Digest
 from dgenfs.kernels.names import find_unknown
 from dgenfs.kernels.trees import find_different
 from dgenfs.machine import topology
@@ -112,9 +112,7 @@ class Verifier:
             compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
             window = 2 * self._threads
-            # By all threads, and each once.
-            for _ in in_order(self._pool, window, Digest.compute, view.digests(0, compared)):
-                pass
+            view.compute_digests(0, compared, partial(in_order, self._pool, window))
             results: Iterator[Damage]
             if compared <= CHUNK:
                 # Another thread would cost a small file more than it saves.

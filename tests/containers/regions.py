@@ -17,7 +17,7 @@ class Region(NamedTuple):
 
 def regions(container: Container) -> list[Region]:
     """All of a file, in order."""
-    found = []
+    found: list[Region] = []
     start = 0
     for run in container.runs:
         for k in range(run.count):

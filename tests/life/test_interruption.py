@@ -220,3 +220,33 @@ def test_a_program_leaves_ignored_signals_ignored(ignored: str, code: int) -> No
     shell = ("sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh")
     done = run(*shell, sys.executable, "-c", SIGNALED, code=code)
     assert (done.out, done.err) == (b"", "")
+
+
+HUGE = "1P_c2.npz"  # whose CRC takes hours
+TAIL = str((1 << 50) - 4096)
+
+
+def busy(pid: int) -> bool:
+    return psutil.Process(pid).cpu_times().user > 2
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_gen_of_what_has_a_crc_of_very_much(tmp_path: Path, number: signal.Signals) -> None:
+    """It removes what it wrote itself, so nothing had to end it."""
+    with running("gen", HUGE, "--offset", TAIL, "-o", str(tmp_path / "copy")) as process:
+        eventually(lambda: busy(process.pid), 60)
+        process.send_signal(number)
+        assert process.wait(SECONDS) == 128 + number
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["verify", "gen"])
+def test_a_crc_of_very_much(tmp_path: Path, command: str) -> None:
+    copy = tmp_path / "100G_c2.npz"
+    copy.touch()
+    os.truncate(copy, 100 << 30)
+    stream = ("gen", HUGE, "--offset", TAIL, "-o", "-")
+    with running(*(stream if command == "gen" else ("verify", str(copy)))) as process:
+        eventually(lambda: busy(process.pid), 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 128 + signal.SIGINT

@@ -18,6 +18,7 @@ import zstandard
 from mounting import DGENFS
 from privileges import BY_THE_MODE, as_root
 
+from dgenfs import Spec
 from dgenfs.verifying import analyze
 from dgenfs.verifying.analyze import COMPRESS_CHUNKS, DEDUP_CHUNKS, Analysis, total_size
 from dgenfs.verifying.codecs import MissingLibraryError
@@ -305,3 +306,19 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(MissingLibraryError, match=r"pip install 'dgenfs\[analyze\]'"):
         measured()
+
+
+@pytest.mark.parametrize("stem", ["24M_d3_c2", "24M_d2_c1.5_r256K"])
+@pytest.mark.parametrize(
+    "extension", ["npy", "npz", "tfrecord", "h5", "parquet", "safetensors", "tar"]
+)
+def test_containers_reduce_as_their_content_does(tmp_path: Path, stem: str, extension: str) -> None:
+    found = []
+    for name in (stem.removesuffix("_r256K"), f"{stem}.{extension}"):
+        (tmp_path / name).write_bytes(Spec.parse(name).view(0).read(0, 24 << 20))
+        found.append(measured(tmp_path / name))
+    raw, container = found
+    assert container.size == raw.size
+    assert container.dedup[1].ratio == pytest.approx(raw.dedup[1].ratio, rel=0.1)  # chunks of 4 KiB
+    for one, other in zip(container.compress, raw.compress, strict=True):
+        assert one.ratio == pytest.approx(other.ratio, rel=0.05)

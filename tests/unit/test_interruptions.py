@@ -52,6 +52,19 @@ def read_by_offset(buffer: Any) -> None:
     DataGenerator(NAME).read_into(buffer, 0)
 
 
+def test_a_crc_of_very_much() -> None:
+    """Hours of work, which any signal's handler ends."""
+    generator = DataGenerator("1P_c2.npz")
+    with handler(signal.SIGALRM, stop):
+        for size in (4096, 64 << 20):
+            buffer = np.zeros(size, np.uint8)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            began = time.monotonic()
+            with pytest.raises(StoppedError):
+                generator.read_into(buffer, generator.size - size)
+            assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize("read", [read_by_file, read_by_chunk, read_by_offset])
 @pytest.mark.parametrize("again", [0, 0.0005], ids=["once", "again and again"])
 def test_a_handler_that_raises(read: Callable[[Any], None], again: float) -> None:

@@ -19,7 +19,7 @@ from dgenfs.api.publishing import write_tree
 from dgenfs.verifying.reports import Extent, FileReport, Kind
 from dgenfs.verifying.verifier import Verifier
 
-PARTS = {
+PARTS: dict[str, set[str | None]] = {
     "100000_d2_c2.npy": {None, "header"},
     "100000_c1.5_r1000.npz": {
         *(None, "header", "data descriptor", "CRC", "labels", "central directory", "padding"),
@@ -205,8 +205,15 @@ def test_what_the_command_says(tmp_path: Path, name: str) -> None:
     (report,) = found["reports"]
     assert report["extents"] == [
         {
-            **{"start": at, "end": at + 1, "kind": "bit flips", "wrong_bytes": 1, "wrong_bits": 1},
-            **{"belongs_at": None, "belongs_in": None, "seed": None, "part": own[-1].part},
+            "start": at,
+            "end": at + 1,
+            "kind": "bit flips",
+            "wrong_bytes": 1,
+            "wrong_bits": 1,
+            "belongs_at": None,
+            "belongs_in": None,
+            "seed": None,
+            "part": own[-1].part,
         }
     ]
     assert report["totals"] == {"bit flips": {"extents": 1, "wrong_bytes": 1, "wrong_bits": 1}}
