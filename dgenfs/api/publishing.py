@@ -258,7 +258,7 @@ def _on_threads(
     own = threading.local()
     gate = Gate()
     closed = np.uint64(gate.words[CLOSED:].ctypes.data)
-    patience = Patience(UNLIMITED, closed, np.uint64(1))
+    patience = Patience(UNLIMITED, closed, np.uint64(0), np.uint64(0))
 
     def close() -> None:
         gate.words[CLOSED] = 1

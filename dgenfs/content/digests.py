@@ -24,7 +24,7 @@ from dgenfs.kernels.row import KEY, PERIOD, STRIDE
 
 _NOTHING = np.empty(0, np.uint8)
 _TABLE = np.uint64(TABLE.ctypes.data)
-_AT_ONCE = Patience(np.uint64(0), np.uint64(0), np.uint64(0))
+_AT_ONCE = Patience(np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -181,7 +181,7 @@ class Comparison:
         self._buffers = buffers
         self._stopped = np.zeros(1, np.uint64)
         stopped = np.uint64(self._stopped.ctypes.data)
-        self._patience = Patience(UNLIMITED, stopped, np.uint64(1))
+        self._patience = Patience(UNLIMITED, stopped, np.uint64(0), np.uint64(0))
 
     def stop(self) -> None:
         """Let calls end soon, without a result."""
