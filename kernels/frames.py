@@ -14,7 +14,7 @@ from dgenfs.kernels.digests import DONE, PATIENCE, crc_of_content
 from dgenfs.kernels.fill import file_offset, fill
 from dgenfs.kernels.jit import BYTES, ROW, inlined, kernel
 from dgenfs.kernels.memory import copy_from, word_at
-from dgenfs.kernels.row import FRAMES, WORD
+from dgenfs.kernels.row import FRAMES, SECTOR, WORD
 
 # Words of a program
 RUNS = 0  # how many
@@ -51,7 +51,9 @@ CRC = 8
 
 DIFFERENT = 3  # beside the statuses of digests
 
-_OWN = 4096  # own bytes that are compared at a time
+# Bytes that are made to compare them: own ones, and payload, whose ends, where they are no whole
+# sectors, take longer to compare than to make.
+_OWN = 8192
 _RUN = np.uint64(WORD * RUN_WORDS)
 _NO_PAYLOAD = np.uint64(NO_PAYLOAD)
 _ZERO = np.uint64(0)
@@ -325,7 +327,12 @@ def compare_frames(data, file, offset, row, patience):
                 same = are_equal(data[at : at + length], own[:length])
             else:
                 position = file_offset(row, file, payload + repetition * hole + (within - head))
-                same = compare(data[at : at + length], position, row)[0] < 0
+                ends = (position | np.uint64(length)) % np.uint64(SECTOR) != _ZERO
+                if ends and length <= _OWN:
+                    fill(own[:length], position, row)
+                    same = are_equal(data[at : at + length], own[:length])
+                else:
+                    same = compare(data[at : at + length], position, row)[0] < 0
         else:
             end = head if within < head else stride
             length = np.int64(min(rest, end - within, np.uint64(_OWN)))
