@@ -105,8 +105,11 @@ class AsyncDataGenerator:
         size, threads = out.size, self._generator.threads
         await anyio.lowlevel.checkpoint()
         if size <= INLINE:
-            fill(view, out, offset, 1)
-            return size
+            if not size or (view.files is not None and view.files.read_soon(out, offset)):
+                return size
+            if view.files is None:
+                fill(view, out, offset, 1)
+                return size
         gate = Gate()
         gate.held.append(out)
         del out  # the gate's alone, who gives it back as soon as nobody is inside

@@ -19,9 +19,12 @@ from dgenfs.content.containers.frames import Container, Crc, Run
 from dgenfs.content.digests import Each, compute, ranges
 from dgenfs.content.layout import Layout
 from dgenfs.kernels.digests import DONE, ENDLESS, STOPPED, Patience
+from dgenfs.kernels.duties import MOST
 from dgenfs.kernels.files import fill_files
 from dgenfs.kernels.frames import DIFFERENT, compare_frames
 from dgenfs.kernels.row import SIZE
+
+_SOON = Patience(np.uint64(MOST), np.uint64(0), np.uint64(0), np.uint64(0))
 
 
 class Segment(Protocol):
@@ -88,6 +91,14 @@ class FileRange:
         if status == STOPPED:
             raise CancelledError
         assert status == DONE
+
+    def read_soon(self, out: NDArray[np.uint8], offset: int) -> bool:
+        """Generate them, unless that takes a long CRC; return whether."""
+        return bool(fill_files(out, np.uint64(self.start + offset), self.row, _SOON) == DONE)
+
+    def __deepcopy__(self, _: object) -> "FileRange":
+        """Return the same: it never changes, and a container's row holds its own address."""
+        return self
 
     def holds(self, data: NDArray[np.uint8], offset: int, patience: Patience) -> bool:
         """Return whether ``data`` (uint8[::1]) is what a file, of a container, has at ``offset``.
