@@ -202,8 +202,8 @@ def _with_sizes(table: Table, made: FileSet) -> FileSet:
 
 def _of_records(table: Table, made: FileSet) -> FileSet:
     """Return a set whose files are the smallest that hold so many records."""
-    table.require("record", "its bytes, as there is no size")
-    assert made.record is not None
+    if made.record is None:
+        table.fail("record", "is missing: its bytes, as there is no size")
     records = table.whole("records", 1, MAX_SIZE // max(made.record, NUMBER_BYTES))
     size = records * made.record
     if made.extension in EXTENSIONS:
