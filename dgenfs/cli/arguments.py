@@ -13,6 +13,7 @@ from dgenfs.names.suggest import nearest_name
 
 if TYPE_CHECKING:
     from dgenfs.content.view import View
+    from dgenfs.names.data_set import DataSet
 
 MAX_SEEDS = 100_000
 # What systems put into directories by themselves: file systems and NFS, macOS, Windows, Synology
@@ -39,6 +40,22 @@ LEFT_BEHIND = (
 
 _TREE_FILE = re.compile(r"([0-9]{6,10})\.[A-Za-z][A-Za-z0-9]{0,7}")
 _SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX_SEED
+
+
+def data_set_of(profile: str | None, scale: str) -> "DataSet | None":
+    """Return what a profile describes, None without one.
+
+    Raises:
+        ValueError: it is not valid, or there is a scale and no profile.
+        OSError: it cannot be read.
+    """
+    if profile is not None:
+        from dgenfs.names.profile import read  # here, as most commands have none
+
+        return read(profile, scale)
+    if scale != "1":
+        raise ValueError(f"--scale {scale}: is of a profile: say --profile too")
+    return None
 
 
 def target(output: str | None, name: str) -> Path:

@@ -268,6 +268,16 @@ LogFile = Annotated[
     Path | None,
     typer.Option(readable=False, help="Where to log in the background. Default: nowhere."),
 ]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROFILE",
+        help="A data set: mlperf-unet3d or another that is shipped, or a file, ./mine.toml.",
+    ),
+]
+Scale = Annotated[
+    str, typer.Option(metavar="FACTOR", help="As many times the profile's files, such as 0.01.")
+]
 Options = Annotated[
     list[str] | None,
     typer.Option("-o", metavar="OPTION", help="As mount(8) takes them; ro is the default."),
@@ -286,12 +296,16 @@ def mount(
     data_plane: Plane = DataPlane.COMPILED,
     log_file: LogFile = None,
     options: Options = None,
+    profile: Profile = None,
+    scale: Scale = "1",
 ) -> None:
     """Mount the file system: every name is a file."""
+    from dgenfs.cli.arguments import data_set_of
     from dgenfs.cli.mounting import start
     from dgenfs.names.grammar import parse_size
 
     with errors():
+        data_set = data_set_of(profile, scale)
         settings = {
             "allow_other": allow_other,
             "workers_per_node": workers_per_node,
@@ -301,7 +315,14 @@ def mount(
             "log_file": log_file,
         }
         given = parse(options or ())
-        start(mountpoint, tuple(names or ()), given, settings, foreground=foreground)
+        start(
+            mountpoint,
+            tuple(names or ()),
+            given,
+            settings,
+            data_set=data_set,
+            foreground=foreground,
+        )
 
 
 @app.command()

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dgenfs import logs
 from dgenfs.machine.appending import open_to_append
 from dgenfs.mount.mountpoint import check_answers, remount, require_pyfuse3
 from dgenfs.mount.options import Options
+
+if TYPE_CHECKING:
+    from dgenfs.names.data_set import DataSet
 
 
 def start(
@@ -16,6 +19,7 @@ def start(
     options: Options,
     settings: dict[str, Any],
     *,
+    data_set: "DataSet | None" = None,
     foreground: bool = False,
 ) -> None:
     """Mount in the background, or change the mount that is there if the options say so.
@@ -25,6 +29,7 @@ def start(
         names: what a listing shows, none for examples.
         options: what -o says.
         settings: fields of MountConfig, and ``log_file``; those of -o hold.
+        data_set: what a profile puts beside the names.
         foreground: whether to serve here instead, to the end.
 
     Raises:
@@ -52,7 +57,8 @@ def start(
 
     config = MountConfig(
         mountpoint=mountpoint.absolute(),
-        names=names or EXAMPLES,
+        names=names or (EXAMPLES if data_set is None else ()),
+        data_set=data_set,
         read_only=options.read_only,
         options=options.for_libfuse,
         **values,

@@ -2,22 +2,26 @@
 
 import stat
 import struct
+from collections.abc import Iterable
 
 import numpy as np
 import pyfuse3
 from numpy.typing import NDArray
 from pyfuse3 import EntryAttributes, InodeT
 
-from dgenfs.content.layout import FORMAT
+from dgenfs.content.layout import FORMAT, MAX_SIZE
 from dgenfs.kernels.fuse import ENTRY_FORMAT
 from dgenfs.kernels.lookups import LEAST_BLOCK, block_size
 from dgenfs.kernels.row import SECTOR
-from dgenfs.names.catalog import Directory, File, Node
+from dgenfs.names.catalog import Directory, File, Node, Root
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 
 FOREVER = 1e6  # seconds
 MTIME_NS = 1_577_836_800 * 10**9  # 2020-01-01T00:00:00Z, so that copies look the same to rsync
 FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
+CLUSTER = 1 << 20  # bytes; unit of statfs(2)
 DIRECTORY_BLKSIZE = 1 << 20  # bytes; opendir(3) takes a buffer of it
 
 _XATTR = "user.dgenfs."
@@ -38,17 +42,20 @@ class Attributes:
 
     def of(self, inode: int, node: Node) -> EntryAttributes:
         """Return the attributes of a node of the catalog."""
-        if isinstance(node, File):
+        if isinstance(node, File | ProfileFile):
             entry = self._entry(inode, stat.S_IFREG | FILE_MODE)
-            entry.st_size = node.size
-            entry.st_blocks = -(-node.size // SECTOR)
-            entry.st_blksize = block_size(np.uint64(node.size))
+            size = node.size
+            entry.st_size = size
+            entry.st_blocks = -(-size // SECTOR)
+            entry.st_blksize = block_size(np.uint64(size))
             return entry
         entry = self._entry(inode, stat.S_IFDIR | DIRECTORY_MODE)
         entry.st_nlink = 2
         entry.st_blksize = DIRECTORY_BLKSIZE
         if isinstance(node, Directory) and node.holds_directories:
             entry.st_nlink += node.count
+        elif isinstance(node, ProfileDirectory):
+            entry.st_nlink += node.directories
         return entry
 
     def of_control_file(self, inode: int, mode: int, size: int) -> EntryAttributes:
@@ -86,11 +93,33 @@ class Attributes:
         return np.frombuffer(packed, np.uint64).copy()  # writable, as the loop's signature has it
 
 
+def statistics(nodes: Iterable[Node]) -> pyfuse3.StatvfsData:
+    """Return what statfs(2) shows: room for all nodes, all of it used."""
+    data = pyfuse3.StatvfsData()
+    blocks = files = 0
+    for node in nodes:
+        if not isinstance(node, Root):
+            blocks += -(-node.size // CLUSTER)
+        if isinstance(node, Directory):
+            files += node.spec.files
+        else:
+            files += node.files if isinstance(node, ProfileDirectory) else 1
+    data.f_bsize = data.f_frsize = CLUSTER
+    data.f_blocks = min(blocks, MAX_SIZE)
+    data.f_bfree = data.f_bavail = 0
+    data.f_files = files
+    data.f_ffree = data.f_favail = 0
+    data.f_namemax = 255
+    return data
+
+
 def extended_attributes(node: Node) -> dict[bytes, bytes]:
-    """Return the extended attributes of a node, none for the root."""
-    if not isinstance(node, File | Directory):
+    """Return the extended attributes of a node, none where no name says what it is."""
+    spec = None
+    if isinstance(node, File | Directory | ProfileFile):
+        spec = node.spec
+    if spec is None:
         return {}
-    spec = node.spec
     values = {
         "name": node.path if isinstance(node, File) else spec.name,
         "dedup": f"{spec.dedup:g}",

@@ -12,8 +12,11 @@ Two trees of 1,000 have the same 21 bits in one mount of five; the one asked for
 other bits. A generation beside the number, also of the name's hash, tells them apart, so that a
 handle which a client kept of one (name_to_handle_at, NFS) is never the other's.
 
+What a profile describes has numbers of its own (profile_inodes).
+
 Only names of the root are kept: those listed, others while the kernel knows their inode, and the
-last FORGOTTEN that it forgot, as clients may have handles of them. After each KEPT that became
+last FORGOTTEN that it forgot, as clients may have handles of them. A profile's files are kept so
+once they are opened, for their rows. After each KEPT that became
 known, the kernel should be made to forget those that nobody uses, so that a million lookups of
 distinct names leave nothing.
 """
@@ -22,13 +25,18 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dgenfs.kernels.ids import DIRECTORIES, PLAIN, TREE_SHIFT, WITHIN
+from dgenfs.mount import profile_inodes
 from dgenfs.mount.rows import Rows
 from dgenfs.names import catalog
 from dgenfs.names.catalog import Directory, File, Node
+from dgenfs.names.data_set import DataSet, ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import SpecError
+from dgenfs.names.spec import Spec
 
 ROOT = 1
 KEPT = 10_000  # names, about 1 KiB each
@@ -39,10 +47,10 @@ _child = functools.lru_cache(maxsize=1024)(catalog.ROOT.child)
 
 @dataclass(slots=True)
 class _Name:
-    """A name of the root.
+    """A name of the root, or a file of a profile.
 
     Attributes:
-        name: as it was given.
+        name: as it was given; of a profile's file its path.
         generation: of its inodes.
         row: None for a view that kernels do not read.
         lookups: the kernel's references to its inode; one more for a listed name, which stays.
@@ -65,16 +73,22 @@ class Inodes:
     Attributes:
         rows: the names' rows, for the workers.
         listed: names that the root's listing shows, by inode.
+        data_set: what stands in the root beside all names, and before them; None for nothing.
         added: how often a name became known to the kernel; for the caller to set back.
     """
 
-    def __init__(self, listed: Iterable[str]) -> None:
+    def __init__(self, listed: Iterable[str], data_set: DataSet | None = None) -> None:
         """List the names that the root's listing shows.
+
+        Args:
+            listed: the names.
+            data_set: see above.
 
         Raises:
             SpecError: one is not valid, or asks for a checksum.
         """
         self.rows = Rows()
+        self.data_set = data_set
         self._names: dict[int, _Name] = {}
         self._forgotten: dict[int, None] = {}  # inodes of names that are still kept, oldest first
         self._attempts = 1  # most that a name needed; it keeps its number when others are forgotten
@@ -103,10 +117,14 @@ class Inodes:
         text = os.fsdecode(name)
         try:
             if parent == ROOT:
-                inode = self._add(text)
+                inode = self._in_root(text)
                 self.reference(inode)
                 return inode
             directory = self.resolve(parent)
+            if isinstance(directory, ProfileDirectory):
+                inode = profile_inodes.number_of(directory.child(text))
+                self.reference(inode)
+                return inode
             if not isinstance(directory, Directory):
                 raise KeyError(parent)
             node = directory.child(text)
@@ -119,6 +137,17 @@ class Inodes:
         except SpecError:
             return None
 
+    def _in_root(self, name: str) -> int:
+        if self.data_set is not None:
+            with suppress(SpecError):
+                return profile_inodes.number_of(self.data_set.top.child(name))
+        return self._add(name)
+
+    def _of_profile(self, inode: int) -> ProfileDirectory | ProfileFile | None:
+        if self.data_set is None or not inode & PLAIN:
+            return None
+        return profile_inodes.node_of(self.data_set, inode)
+
     def resolve(self, inode: int) -> Node:
         """Return what an inode is.
 
@@ -128,7 +157,7 @@ class Inodes:
         if inode == ROOT:
             return catalog.ROOT
         if inode & PLAIN:
-            return self._names[inode].node
+            return self._of_profile(inode) or self._names[inode].node
         tree = self._names[inode & ~WITHIN].node
         spec = tree.spec
         number = inode & WITHIN
@@ -145,15 +174,26 @@ class Inodes:
     def row(self, inode: int) -> int | None:
         """Return the row of the name that ``inode`` is, or is in; None where it has none.
 
+        That of a profile's file is made, and kept until the kernel forgets the inode.
+
         Raises:
             KeyError: the kernel cannot know it.
+            OSError: ENFILE, all rows are taken.
         """
+        node = self._of_profile(inode)
+        if node is not None and inode not in self._names:
+            assert isinstance(node, ProfileFile)
+            self._keep(inode, node.path, self.generation(inode), node.spec)
+            self.reference(inode)
         return self._names[inode if inode & PLAIN else inode & ~WITHIN].row
 
     def generation(self, inode: int) -> int:
         """Return what tells ``inode`` from others that had its number, 0 of what has no name."""
         name = self._names.get(inode if inode & PLAIN else inode & ~WITHIN)
-        return 0 if name is None else name.generation
+        if name is None:
+            known = self.data_set is not None and self._of_profile(inode) is not None
+            return self.data_set.mark if self.data_set is not None and known else 0
+        return name.generation
 
     def name(self, inode: int) -> str:
         """Return the name of an inode of the root's."""
@@ -194,16 +234,28 @@ class Inodes:
                     return inode
         node = _child(name)
         attempt = 0
-        while (inode := _inodes(name, attempt)[node.spec.tree]) in self._names:
+        while self._is_taken(inode := _inodes(name, attempt)[node.spec.tree]):
             attempt += 1  # another name has the same hash
         self._attempts = max(self._attempts, attempt + 1)
         generation = int.from_bytes(_digest(name, b"dgenfs-age", 4), "little")
-        row = self.rows.add(inode, generation, node.spec) if node.spec.is_compiled else None
-        self._names[inode] = _Name(name, generation, row, 0)
+        self._keep(inode, name, generation, node.spec)
         return inode
+
+    def _is_taken(self, inode: int) -> bool:
+        return inode in self._names or self._of_profile(inode) is not None
+
+    def _keep(self, inode: int, name: str, generation: int, spec: Spec | None) -> None:
+        """Keep a name, with a row if kernels can read what it is of."""
+        compiled = spec is not None and spec.is_compiled
+        row = self.rows.add(inode, generation, spec) if spec is not None and compiled else None
+        self._names[inode] = _Name(name, generation, row, 0)
 
     def parent(self, inode: int) -> int:
         """Return the inode of the directory that holds ``inode``, the root's own for the root."""
+        below = self._of_profile(inode)
+        if self.data_set is not None and below is not None:
+            above = profile_inodes.parent_of(self.data_set, below)
+            return ROOT if above == self.data_set.top else profile_inodes.number_of(above)
         node = inode & WITHIN
         if 1 << TREE_SHIFT <= inode < PLAIN and node:
             spec = self._names[inode & ~WITHIN].node.spec

@@ -22,7 +22,8 @@ from dgenfs.kernels import counters as counts
 from dgenfs.kernels.fuse import FOPEN_DIRECT_IO, Opcode
 from dgenfs.kernels.ids import CONTROL
 from dgenfs.kernels.opening import Opening, count_handles, open_flags
-from dgenfs.mount.attributes import Attributes, extended_attributes
+from dgenfs.mount import profile_inodes
+from dgenfs.mount.attributes import Attributes, extended_attributes, statistics
 from dgenfs.mount.control import ControlFile
 from dgenfs.mount.control_handles import ControlHandles
 from dgenfs.mount.forgetting import drop_entries
@@ -30,10 +31,10 @@ from dgenfs.mount.handlers import handler, read_only
 from dgenfs.mount.inodes import KEPT, ROOT, Inodes, entries
 from dgenfs.mount.python_plane import Reader
 from dgenfs.names.catalog import Directory, File, Node
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 
 log = logging.getLogger(__name__)
-
-CLUSTER = 1 << 20  # bytes; unit of statfs
 
 _DOT = 1  # position behind "."
 _DOT_DOT = 2
@@ -100,9 +101,7 @@ class Operations(pyfuse3.Operations):
             raise FUSEError(errno.ESTALE) from None
         if inode is None:
             raise FUSEError(errno.ENOENT)
-        if self._inodes.added >= KEPT:
-            self._inodes.added = 0
-            trio.lowlevel.spawn_system_task(self._drop_entries)
+        self._limit_entries()
         return self._entry(inode)
 
     def _look_up_again(self, inode: int, name: bytes) -> EntryAttributes:
@@ -113,6 +112,11 @@ class Operations(pyfuse3.Operations):
             entry = self._entry(inode)
         self._inodes.reference(inode)
         return entry
+
+    def _limit_entries(self) -> None:
+        if self._inodes.added >= KEPT:
+            self._inodes.added = 0
+            trio.lowlevel.spawn_system_task(self._drop_entries)
 
     async def _drop_entries(self) -> None:
         """Make the kernel forget names that nobody uses; must not raise."""
@@ -228,16 +232,37 @@ class Operations(pyfuse3.Operations):
         start = max(0, start_id - _DOT_DOT)
         if fh == ROOT:
             self._list_root(start, token)
+            return
+        node = self._node(fh)
+        if isinstance(node, ProfileDirectory):
+            self._list_profile(node, start, _DOT_DOT, token)
         else:
             self._list_tree(fh, start, token)
 
     def _list_root(self, start: int, token: pyfuse3.ReaddirToken) -> None:
-        for position, (inode, name) in enumerate(self._inodes.listed.items()):
+        listed = self._inodes.listed
+        for position, (inode, name) in enumerate(listed.items()):
             if position < start:
                 continue
             attributes = self._entry(inode)
             next_id = _DOT_DOT + position + 1
             if not pyfuse3.readdir_reply(token, os.fsencode(name), attributes, next_id):
+                return
+            self._inodes.reference(inode)
+        data_set = self._inodes.data_set
+        if data_set is not None:
+            before = len(listed)
+            self._list_profile(data_set.top, max(0, start - before), _DOT_DOT + before, token)
+
+    def _list_profile(
+        self, directory: ProfileDirectory, start: int, before: int, token: pyfuse3.ReaddirToken
+    ) -> None:
+        """List what a profile has in a directory, behind ``before`` other positions."""
+        for position, (name, node) in enumerate(directory.entries(start), before + start + 1):
+            inode = profile_inodes.number_of(node)
+            attributes = self._attributes.of(inode, node)
+            attributes.generation = directory.data_set.mark
+            if not pyfuse3.readdir_reply(token, os.fsencode(name), attributes, position):
                 return
             self._inodes.reference(inode)
 
@@ -257,16 +282,10 @@ class Operations(pyfuse3.Operations):
     @handler(Opcode.STATFS)
     async def statfs(self, _: RequestContext) -> pyfuse3.StatvfsData:
         """Answer room for everything that is listed, all of it used."""
-        data = pyfuse3.StatvfsData()
         nodes = [self._node(inode) for inode in self._inodes.listed]
-        specs = [node.spec for node in nodes if isinstance(node, File | Directory)]
-        data.f_bsize = data.f_frsize = CLUSTER
-        data.f_blocks = sum(-(-spec.total_size // CLUSTER) for spec in specs)
-        data.f_bfree = data.f_bavail = 0
-        data.f_files = sum(spec.files for spec in specs)
-        data.f_ffree = data.f_favail = 0
-        data.f_namemax = 255
-        return data
+        if self._inodes.data_set is not None:
+            nodes.append(self._inodes.data_set.top)
+        return statistics(nodes)
 
     # Files.
 
@@ -282,11 +301,12 @@ class Operations(pyfuse3.Operations):
             self.counters[counts.OPENED] += 1
             return FileInfo(fh=handle, direct_io=True, keep_cache=False)
         node = self._node(inode)
-        if not isinstance(node, File):
+        if not isinstance(node, File | ProfileFile):
             raise FUSEError(errno.EISDIR)
         if flags & (os.O_ACCMODE | os.O_TRUNC):
             raise FUSEError(errno.EROFS)
         row = self._inodes.row(inode)
+        self._limit_entries()
         if row is None:
             handle = FileHandleT(self._next_handle)
             self._next_handle += 1

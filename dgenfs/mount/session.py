@@ -32,6 +32,7 @@ from dgenfs.mount.operations import Operations
 from dgenfs.mount.python_plane import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
 from dgenfs.mount.workers import KICK, Workers, check_cache
+from dgenfs.names.data_set import DataSet
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class MountConfig:
     Attributes:
         mountpoint: an empty directory.
         names: what a listing shows.
+        data_set: what a profile puts into the root, None for nothing.
         allow_other: whether other users may read.
         workers_per_node: threads on each NUMA node, 0 for one a CPU and one more.
         cache_bytes: of each NUMA node, None for half its share of the last-level caches.
@@ -59,6 +61,7 @@ class MountConfig:
 
     mountpoint: Path
     names: tuple[str, ...] = EXAMPLES
+    data_set: DataSet | None = None
     allow_other: bool = False
     workers_per_node: int = 0
     cache_bytes: int | None = None
@@ -88,7 +91,7 @@ def run(config: MountConfig, ready: Callable[[], None]) -> None:
     if numba.config.DISABLE_JIT:
         raise MountError("NUMBA_DISABLE_JIT is set: a mount needs compiled code: unset it")
     warm_up()
-    inodes = Inodes(config.names)
+    inodes = Inodes(config.names, config.data_set)
     place = mountpoints.prepare(config.mountpoint)
     path = place.path
     opening = opening_of(config.io)

@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Union
 
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX, SpecError
 from dgenfs.names.spec import Spec
 
@@ -132,7 +134,7 @@ class Directory:
         raise SpecError(f"{self.spec}/{folder}{name}", name, f"{self.spec}/{folder} {held}")
 
 
-Node = Root | File | Directory
+Node = Root | File | Directory | ProfileDirectory | ProfileFile
 
 ROOT = Root()
 
