@@ -22,6 +22,8 @@ from dgenfs.machine import topology
 from dgenfs.machine.file_users import storage_user
 from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
 from dgenfs.machine.threads import in_order
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.spec import Spec
 
 CHUNK = 8 << 20  # bytes of one write
@@ -129,8 +131,7 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
         FileExistsError: ``path`` is there, or was made while the tree was written.
         OSError: a file cannot be written; nothing is left of the tree.
     """
-    if os.path.lexists(path):
-        raise FileExistsError(f"{path}: is there already; remove it or give another path")
+    _require_free(path)
     with Part(path, tree=True) as part:
         for directory in range(spec.directories):
             name = spec.directory_name(directory)
@@ -140,8 +141,37 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
             _make_files(spec, part, progress)
         else:
             _write(_tree_chunks(spec, part), progress)
-        _require_all(spec, part)
+        if spec.per_directory is None:
+            _require_all(spec.files, (".",), part)
+        else:
+            _require_all(spec.files, map(spec.directory_name, range(spec.directories)), part)
         part.publish()
+
+
+def write_data_set(data_set: ProfileDirectory, path: Path, progress: Progress) -> None:
+    """Write a data set to a directory, which appears under its name as a tree does.
+
+    Args:
+        data_set: its top, or a directory in it.
+        path: the directory; the one that holds it must exist.
+        progress: called with the number of bytes written since the last call.
+
+    Raises:
+        FileExistsError: ``path`` is there, or was made while the data set was written.
+        OSError: a file cannot be written; nothing is left of the data set.
+    """
+    _require_free(path)
+    with Part(path, tree=True) as part:
+        _write(_data_set_chunks(data_set, part), progress)
+        folders = [data_set, *data_set.below()]
+        names = (data_set.path_of(folder) or "." for folder in folders)
+        _require_all(sum(folder.count for folder in folders), names, part)
+        part.publish()
+
+
+def _require_free(path: Path) -> None:
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path}: is there already; remove it or give another path")
 
 
 @contextmanager
@@ -173,18 +203,32 @@ def _write_device(source: View, path: Path, there: os.stat_result, progress: Pro
 def _tree_chunks(spec: Spec, part: Part) -> Iterator[_Chunk]:
     """Yield the chunks of a tree's files, which are not there."""
     for file in range(spec.files):
-        name = spec.path(file)
-        source = spec.view(file)
-        path = part.path / name
-        make = functools.partial(opened, name, NEW, part.descriptor)
-        if source.size <= CHUNK:
-            # The thread that writes it makes it too: a file more to open takes a small one's time.
-            yield _Chunk(make, path, source, 0)
+        yield from _new_file(spec.path(file), spec.view(file), part)
+
+
+def _data_set_chunks(data_set: ProfileDirectory, part: Part) -> Iterator[_Chunk]:
+    """Yield the chunks of a data set's files, once the directories that hold them are made."""
+    for node in data_set.walk():
+        name = data_set.path_of(node)
+        if isinstance(node, ProfileFile):
+            yield from _new_file(name, node.view(), part)
         else:
-            with naming(path), make():
-                pass
-            again = functools.partial(opened, name, os.O_WRONLY | os.O_NOFOLLOW, part.descriptor)
-            yield from _chunks(source, path, again)
+            with naming(part.path / name):
+                os.mkdir(name, dir_fd=part.descriptor)
+
+
+def _new_file(name: str, source: View, part: Part) -> Iterator[_Chunk]:
+    """Yield the chunks of a file that is not there."""
+    path = part.path / name
+    make = functools.partial(opened, name, NEW, part.descriptor)
+    if source.size <= CHUNK:
+        # The thread that writes it makes it too: a file more to open takes a small one's time.
+        yield _Chunk(make, path, source, 0)
+    else:
+        with naming(path), make():
+            pass
+        again = functools.partial(opened, name, os.O_WRONLY | os.O_NOFOLLOW, part.descriptor)
+        yield from _chunks(source, path, again)
 
 
 def _make_files(spec: Spec, part: Part, progress: Progress) -> None:
@@ -200,19 +244,18 @@ def _make_files(spec: Spec, part: Part, progress: Progress) -> None:
     _on_threads(make, spec.batches(CHUNK), progress)
 
 
-def _require_all(spec: Spec, part: Part) -> None:
-    """Raise FileNotFoundError if files were removed while others were made."""
+def _require_all(made: int, directories: Iterable[str], part: Part) -> None:
+    """Raise FileNotFoundError if of what was made in directories some is not there any more."""
     found = 0
-    for directory in range(max(1, spec.directories)):
-        name = "." if spec.per_directory is None else spec.directory_name(directory)
+    for name in directories:
         with (
             naming(part.path / name),
             opened(name, DIRECTORY, part.descriptor) as descriptor,
             os.scandir(descriptor) as entries,
         ):
             found += sum(1 for _ in entries)
-    if found != spec.files:
-        said = f"{found} files are there, where {spec.files} were made"
+    if found != made:
+        said = f"{found} files are there, where {made} were made"
         raise FileNotFoundError(errno.ENOENT, said, str(part.path))
 
 

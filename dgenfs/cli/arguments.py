@@ -3,17 +3,19 @@
 import re
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from dgenfs.machine.directories import is_directory
 from dgenfs.names.catalog import ROOT, Directory, File, find_file
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import MAX_SEED, SpecError, parse_size
 from dgenfs.names.suggest import nearest_name
 
 if TYPE_CHECKING:
     from dgenfs.content.view import View
-    from dgenfs.names.data_set import DataSet
+    from dgenfs.names.data_set import DataSet, ProfileDirectory
 
 MAX_SEEDS = 100_000
 # What systems put into directories by themselves: file systems and NFS, macOS, Windows, Synology
@@ -108,8 +110,11 @@ def part_of(file: File, offset: str, length: str | None) -> "View":
     return file.view().part(start, count)
 
 
-def require_name(name: str) -> None:
+def require_name(name: str, data_set: "DataSet | None") -> None:
     """Raise SpecError if nothing can hold what ``--as`` says."""
+    if data_set is not None:
+        data_set.top.find(name.split("/"))
+        return
     try:
         ROOT.child(name)
     except SpecError:
@@ -137,6 +142,35 @@ def expected(path: Path, name: str | None) -> File | Directory:
     if not isinstance(node, Directory):
         raise ValueError(f"{path}: is a directory, and {node.spec} is not a tree")
     return node
+
+
+def expected_by_profile(
+    path: Path, name: str | None, data_set: "DataSet"
+) -> "ProfileDirectory | ProfileFile":
+    """Return what of a data set ``path`` should hold: what ``name`` is, a path in it.
+
+    Without one a directory holds all of it, and a file what the end of its path names.
+
+    Raises:
+        OSError: it is not there, or cannot be reached.
+        ValueError: what is there cannot hold that; the message says what to do.
+    """
+    top = data_set.top
+    directory = stat.S_ISDIR(path.stat().st_mode)
+    if name is not None:
+        node = top.find(name.split("/"))
+        if directory == isinstance(node, ProfileFile):
+            raise ValueError(f"{path}: is {'a' if directory else 'no'} directory, unlike {name}")
+        return node
+    if directory:
+        return top
+    parts = absolute(path).parts
+    for start in range(1, len(parts)):
+        with suppress(SpecError):
+            return top.find(parts[start:])
+    raise ValueError(
+        f"{path}: no end of it is a path in {data_set.name}; say what it holds: --as PATH"
+    )
 
 
 def tree_file(path: Path) -> str | None:

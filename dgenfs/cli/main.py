@@ -7,7 +7,7 @@ no compiler, which takes longer to load than all the rest.
 import signal
 from enum import StrEnum
 from pathlib import Path, PurePath
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.text import Text
@@ -28,6 +28,10 @@ from dgenfs.cli.terminal import (
 )
 from dgenfs.mount.io_mode import Io
 from dgenfs.mount.options import MAX_WORKERS, parse
+
+if TYPE_CHECKING:
+    from dgenfs.names.catalog import Directory
+    from dgenfs.names.data_set import ProfileDirectory
 
 UNFORESEEN = 2  # as 1 of verify says that a copy is different
 
@@ -94,12 +98,24 @@ def options(
         end_when_signaled(TO_CLEAN_UP if context.invoked_subcommand == "gen" else TO_STOP)
 
 
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROFILE",
+        help="A data set: mlperf-unet3d or another that is shipped, or a file, ./mine.toml.",
+    ),
+]
+Scale = Annotated[
+    str, typer.Option(metavar="FACTOR", help="As many times the profile's files, such as 0.01.")
+]
+
+
 @app.command()
 def gen(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(help="10G_d4_c2.bin, 1000x1M_d2, or a tree's file 1000x1M_d2/000017.bin"),
-    ],
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", help="A path; - is standard output. Default: NAME, here."),
@@ -107,23 +123,30 @@ def gen(
     offset: Annotated[str, typer.Option(help="First byte to write, such as 4096 or 1.5G.")] = "0",
     length: Annotated[str | None, typer.Option(help="Bytes to write. Default: to the end.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    profile: Profile = None,
+    scale: Scale = "1",
 ) -> None:
-    """Write NAME's content to a file, a directory (for a tree) or standard output."""
-    from dgenfs.cli.arguments import part_of, require_own_name, target
-    from dgenfs.names.catalog import Directory, find, find_file
+    """Write NAME's content, or a profile's data set, to a file, a directory or standard output."""
+    from dgenfs.cli.arguments import data_set_of, part_of, require_own_name, target
+    from dgenfs.names.catalog import File, find, find_file
 
     with errors():
-        node = find_file(PurePath(name)) if "/" in name else find(name)
-        if isinstance(node, Directory):
+        data_set = data_set_of(profile, scale)
+        if (name is None) == (data_set is None):
+            raise ValueError("gen takes a NAME, or --profile: one of them; see dgenfs gen --help")
+        if data_set is not None:
+            name = data_set.name
+            node: File | Directory | ProfileDirectory = data_set.top
+        else:
+            assert name is not None
+            node = find_file(PurePath(name)) if "/" in name else find(name)
+        if not isinstance(node, File):
             if (offset, length) != ("0", None) or output == "-" or force:
                 raise ValueError(
-                    f"{name}: a tree is written whole, to a path that is not there: without "
-                    "--offset, --length, --force and -o -"
+                    f"{name}: a tree or a data set is written whole, to a path that is not there: "
+                    "without --offset, --length, --force and -o -"
                 )
-            from dgenfs.api.publishing import write_tree
-
-            with progress(name, node.size) as advance:
-                write_tree(node.spec, target(output, name), advance)
+            write_directory(name, node, target(output, name))
             return
         part = part_of(node, offset, length)
         from dgenfs.api.publishing import write_file, write_stream
@@ -139,6 +162,18 @@ def gen(
                     write_stream(part, out.fileno(), advance)
             else:
                 write_file(part, path, advance, force=force)
+
+
+def write_directory(name: str, node: "Directory | ProfileDirectory", path: Path) -> None:
+    """Write a tree or a data set to a directory."""
+    from dgenfs.api.publishing import write_data_set, write_tree
+    from dgenfs.names.catalog import Directory
+
+    with progress(name, node.size) as advance:
+        if isinstance(node, Directory):
+            write_tree(node.spec, path, advance)
+        else:
+            write_data_set(node, path, advance)
 
 
 @app.command()
@@ -167,19 +202,22 @@ def verify(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
+    profile: Profile = None,
+    scale: Scale = "1",
 ) -> None:
-    """Compare copies with what their names say.
+    """Compare copies with what their names say, or a profile.
 
     Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or checked, the
     report cannot be written or the usage is wrong.
     """
-    from dgenfs.cli.arguments import excluded, parse_seeds, require_name
+    from dgenfs.cli.arguments import data_set_of, excluded, parse_seeds, require_name
     from dgenfs.cli.verification import Options, Verification
 
     with errors(failed=UNREAD):
+        data_set = data_set_of(profile, scale)
         if as_name is not None:
-            require_name(as_name)
-        options = Options(as_name, parse_seeds(seeds), direct, excluded(exclude or ()))
+            require_name(as_name, data_set)
+        options = Options(as_name, parse_seeds(seeds), direct, excluded(exclude or ()), data_set)
         verification = Verification(options)
         verification.check(paths)
         verification.print(as_json=as_json)
@@ -267,16 +305,6 @@ Plane = Annotated[
 LogFile = Annotated[
     Path | None,
     typer.Option(readable=False, help="Where to log in the background. Default: nowhere."),
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PROFILE",
-        help="A data set: mlperf-unet3d or another that is shipped, or a file, ./mine.toml.",
-    ),
-]
-Scale = Annotated[
-    str, typer.Option(metavar="FACTOR", help="As many times the profile's files, such as 0.01.")
 ]
 Options = Annotated[
     list[str] | None,

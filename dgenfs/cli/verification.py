@@ -1,14 +1,22 @@
 """What verify does with the paths it is given: one that cannot be checked hides no other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dgenfs.cli import render
-from dgenfs.cli.arguments import expected, tree_file
+from dgenfs.cli.arguments import expected, expected_by_profile, tree_file
 from dgenfs.cli.terminal import UNREAD, print_error, print_json, print_text, progress
-from dgenfs.names.catalog import Directory
+from dgenfs.names.catalog import Directory, File
+from dgenfs.names.data_set import DataSet, ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable, reason
+
+if TYPE_CHECKING:
+    from dgenfs.verifying.verifier import Verifier
+
+Expected = File | Directory | ProfileFile | ProfileDirectory
 
 IDENTICAL = 0
 DIFFERENT = 1
@@ -23,12 +31,14 @@ class Options:
         seeds: others whose content to recognize.
         direct: whether to refuse reads through the page cache.
         exclude: patterns of names that may stand in a tree's directory besides its own.
+        data_set: what a profile describes, whose copies they are; None for names' copies.
     """
 
     as_name: str | None
     seeds: Sequence[int]
     direct: bool
     exclude: Sequence[str]
+    data_set: DataSet | None = None
 
 
 class Verification:
@@ -49,7 +59,7 @@ class Verification:
         work = []
         for path in paths:
             try:
-                work.append((path, expected(path, self._options.as_name)))
+                work.append((path, self._expected(path)))
             except (OSError, ValueError) as error:
                 self._add_unchecked(path, error)
         if not work:
@@ -65,13 +75,15 @@ class Verification:
         ):
             for path, node in work:
                 try:
-                    self.reports.append(
-                        verifier.verify_tree(path, node.spec, advance)
-                        if isinstance(node, Directory)
-                        else verifier.verify_file(path, node.spec, node.number, advance)
-                    )
+                    self.reports.append(_report(verifier, path, node, advance))
                 except (OSError, ValueError, MemoryError) as error:
                     self._add_unchecked(path, error)
+
+    def _expected(self, path: Path) -> Expected:
+        options = self._options
+        if options.data_set is None:
+            return expected(path, options.as_name)
+        return expected_by_profile(path, options.as_name, options.data_set)
 
     def _add_unchecked(self, path: Path, error: OSError | ValueError | MemoryError) -> None:
         why = "out of memory" if isinstance(error, MemoryError) else reason(error)
@@ -101,9 +113,24 @@ class Verification:
 
     def _hint(self, report: FileReport | TreeReport) -> str | None:
         """Return what to say instead, where a file's own name is not likely to be what it holds."""
-        if isinstance(report, TreeReport) or self._options.as_name is not None:
+        options = self._options
+        if isinstance(report, TreeReport) or options.as_name is not None or options.data_set:
             return None
         if report.size == report.expected_size:
             return None
         name = tree_file(report.path)
         return name and f"if it is a file of a tree, say --as {name}"
+
+
+def _report(
+    verifier: "Verifier", path: Path, node: Expected, advance: Callable[[int], None]
+) -> FileReport | TreeReport:
+    """Return what is found in a path that should hold ``node``."""
+    match node:
+        case Directory():
+            return verifier.verify_tree(path, node.spec, advance)
+        case ProfileDirectory():
+            return verifier.verify_data_set(path, node, advance)
+        case ProfileFile():
+            return verifier.verify_profile_file(path, node, advance)
+    return verifier.verify_file(path, node.spec, node.number, advance)

@@ -151,7 +151,15 @@ class ProfileDirectory:
             index, kind = found
             if self.subfolder is None or index % one.subfolders == self.subfolder:
                 return ProfileFile(one, index, kind)
-        raise SpecError(f"{self.data_set.name}: {self.path}/{name}", name, f"{self} {self._held()}")
+        raise SpecError(f"{self}/{name}", name, f"{self} {self._held()}")
+
+    def holds(self, name: str) -> bool:
+        """Return whether something of that name is in it."""
+        try:
+            self.child(name)
+        except SpecError:
+            return False
+        return True
 
     def _held(self) -> str:
         names = [name for name, _ in islice(self.entries(), 1)]
@@ -178,6 +186,17 @@ class ProfileDirectory:
             yield node
             if isinstance(node, ProfileDirectory):
                 yield from node.walk()
+
+    def below(self) -> Iterator["ProfileDirectory"]:
+        """Yield the directories below it, each before those in it."""
+        for position in range(self.directories):
+            directory = self._directory(position)
+            yield directory
+            yield from directory.below()
+
+    def path_of(self, node: Union["ProfileDirectory", ProfileFile]) -> str:
+        """Return where something below it is in it."""
+        return node.path[len(self.path) + 1 :] if self.path else node.path
 
     @property
     def files(self) -> int:

@@ -181,6 +181,11 @@ class ProfileFile:
         return self.set.spec(self.index) if self.kind == DATA else None
 
     @property
+    def content_name(self) -> str:
+        """What says what it contains: a plain name, or of an index its path."""
+        return self.path if self.spec is None else self.spec.name
+
+    @property
     def number(self) -> int:
         """Of the file in a tree: plain names have none."""
         return 0

@@ -7,20 +7,24 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.content.view import View
 from dgenfs.kernels.names import find_unknown
 from dgenfs.kernels.trees import find_different
 from dgenfs.machine import topology
 from dgenfs.machine.directories import is_directory
 from dgenfs.machine.threads import in_order
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, Damage, OtherSeeds
+from dgenfs.verifying.data_sets import missing_directories, others_in
 from dgenfs.verifying.reading import NotAFileError, opened
 from dgenfs.verifying.reports import (
     MAX_EXTENTS,
@@ -97,17 +101,23 @@ class Verifier:
             ValueError: it cannot be read around the page cache and must be.
             OSError: it cannot be opened; what cannot be read of it is damage.
         """
-        return self._compared(path, spec, file, progress, MAX_EXTENTS)
+        return self._compared(path, spec.view(file), (spec.name, file), progress, MAX_EXTENTS)
+
+    def verify_profile_file(
+        self, path: Path, file: ProfileFile, progress: Progress | None = None
+    ) -> FileReport:
+        """Compare one file with one of a data set; see ``verify_file``."""
+        name = (file.content_name, 0)
+        return self._compared(path, file.view(), name, progress, MAX_EXTENTS)
 
     def _compared(
-        self, path: Path, spec: Spec, file: int, progress: Progress | None, room: int
+        self, path: Path, view: View, name: tuple[str, int], progress: Progress | None, room: int
     ) -> FileReport:
         """Do what ``verify_file`` does; keep no more than ``room`` extents, but count all."""
-        view = spec.view(file)
         with opened(path, direct=self._direct) as source:
             size = source.size
-            report = FileReport(path, spec.name, file, view.size, size)
-            log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, spec, source.around_cache)
+            report = FileReport(path, *name, view.size, size)
+            log.debug("%s: %d bytes as %s, O_DIRECT %s", path, size, name, source.around_cache)
             comparison = Comparison(source, view, self._others, self._buffers)
             compared = min(size, view.size)
             chunks = ((at, min(CHUNK, compared - at)) for at in range(0, compared, CHUNK))
@@ -158,27 +168,16 @@ class Verifier:
         for identical, results in self._files(path, spec, report, progress):
             report.identical_files += identical
             for result in results:
-                if isinstance(result, str):
-                    report.add_missing(result)
-                elif isinstance(result, Unreadable):
-                    report.add_unreadable(result)
-                else:
-                    report.add_file(result)
-        for other in _others(path, spec):
-            found = other if isinstance(other, Unreadable) else self._beside(path, spec, other)
-            if isinstance(found, Unreadable):
-                report.add_unreadable(found)
-            elif isinstance(found, FileReport):
-                if not found.identical:  # which is none of those that are counted
-                    report.add_file(found)
-            elif self._excluded.fullmatch(found.rpartition("/")[2]):
-                report.add_excluded(found)
-            else:
-                report.add_unexpected(found)
+                _add(report, result)
+        self._add_others(report, (self._beside(path, spec, one) for one in _others(path, spec)))
         return report
 
-    def _beside(self, path: Path, spec: Spec, other: str) -> FileReport | Unreadable | str:
+    def _beside(
+        self, path: Path, spec: Spec, other: str | Unreadable
+    ) -> FileReport | Unreadable | str:
         """Return the report of an index beside a tree's file, the path of anything else."""
+        if isinstance(other, Unreadable):
+            return other
         file = None
         if spec.has_indexes and other.endswith(f".{INDEX}"):
             file = spec.index(other.removesuffix(f".{INDEX}"))
@@ -188,6 +187,70 @@ class Verifier:
         if isinstance(report, FileReport):
             report.file = file
         return report
+
+    def verify_data_set(
+        self, path: Path, data_set: ProfileDirectory, progress: Progress | None = None
+    ) -> TreeReport:
+        """Compare a directory with the data set that it should hold; see ``verify_tree``.
+
+        Args:
+            path: the directory, whatever it is called.
+            data_set: its top, or a directory in it.
+            progress: called with the number of bytes compared since the last call.
+
+        Raises:
+            NotADirectoryError: ``path`` is not a directory.
+            OSError: it cannot be reached.
+        """
+        if not is_directory(path):
+            raise NotADirectoryError(f"{path}: is not a directory, and {data_set} is one")
+        report = TreeReport(path, str(data_set), data_set.files)
+
+        def verify(file: ProfileFile) -> tuple[int, FileReport | Unreadable | str]:
+            room = min(MAX_EXTENTS, max(1, report.room))
+            return file.size, self._profile_file(path, data_set, file, None, room)
+
+        files = (node for node in data_set.walk() if isinstance(node, ProfileFile))
+        for small, some in groupby(files, lambda file: file.size <= CHUNK):
+            if small:
+                for size, result in in_order(self._pool, 2 * self._threads, verify, some):
+                    _add(report, result)
+                    if progress is not None:
+                        progress(size)
+            else:
+                # The threads share the chunks of one file.
+                for file in some:
+                    _add(report, self._profile_file(path, data_set, file, progress, MAX_EXTENTS))
+        for empty in missing_directories(path, data_set):
+            report.add_missing(empty)
+        self._add_others(report, others_in(path, data_set))
+        return report
+
+    def _profile_file(
+        self,
+        path: Path,
+        data_set: ProfileDirectory,
+        file: ProfileFile,
+        progress: Progress | None,
+        room: int,
+    ) -> FileReport | Unreadable | str:
+        """Return the report of a data set's file; its path in it if it is not there."""
+        inside = data_set.path_of(file)
+        return self._found(path, inside, file.view(), (file.content_name, 0), progress, room)
+
+    def _add_others(
+        self, report: TreeReport, others: Iterator[FileReport | Unreadable | str]
+    ) -> None:
+        for other in others:
+            if isinstance(other, Unreadable):
+                report.add_unreadable(other)
+            elif isinstance(other, FileReport):
+                if not other.identical:  # which is none of those that are counted
+                    report.add_file(other)
+            elif self._excluded.fullmatch(other.rpartition("/")[2]):
+                report.add_excluded(other)
+            else:
+                report.add_unexpected(other)
 
     def _files(
         self, path: Path, spec: Spec, report: TreeReport, progress: Progress | None
@@ -258,12 +321,33 @@ class Verifier:
         room: int,
     ) -> FileReport | Unreadable | str:
         """Return the report of a file ``inside`` a tree; its path if it is not there."""
+        name = (spec.name, file)
+        return self._found(path, inside, spec.view(file), name, progress, room)
+
+    def _found(
+        self,
+        path: Path,
+        inside: str,
+        view: View,
+        name: tuple[str, int],
+        progress: Progress | None,
+        room: int,
+    ) -> FileReport | Unreadable | str:
         try:
-            return self._compared(path / inside, spec, file, progress, room)
+            return self._compared(path / inside, view, name, progress, room)
         except (FileNotFoundError, NotADirectoryError, NotAFileError):
             return inside
         except (OSError, ValueError) as error:
             return Unreadable.of(inside, error)
+
+
+def _add(report: TreeReport, result: FileReport | Unreadable | str) -> None:
+    if isinstance(result, str):
+        report.add_missing(result)
+    elif isinstance(result, Unreadable):
+        report.add_unreadable(result)
+    else:
+        report.add_file(result)
 
 
 def _others(path: Path, spec: Spec, directory: int | None = None) -> Iterator[str | Unreadable]:
