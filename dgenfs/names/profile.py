@@ -244,13 +244,7 @@ def _least(made: FileSet) -> int:
         return 0
     from dgenfs.content.containers.formats import FORMATS  # here, as most sets need none
 
-    size = 1
-    while True:
-        record = None if made.record is None else min(made.record, size)
-        needed = FORMATS[made.extension].least(record)
-        if needed <= size:
-            return size
-        size = needed
+    return FORMATS[made.extension].least
 
 
 def _distribution(table: Table, least: int) -> Distribution:
