@@ -1,9 +1,16 @@
-"""The profiles that dgenfs ships: as many files as their sources say, and as large."""
+"""The profiles that dgenfs ships, and what docs/profiles.md says of them and of profiles."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dgenfs.names.distributions import deviate
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.profile import SHIPPED, read, shipped
+
+DOCS = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text()
 
 
 def test_shipped_profiles() -> None:
@@ -37,3 +44,36 @@ def test_shipped_sizes() -> None:
     container = read("mlperf-cosmoflow").sets[0].spec(17).container
     assert container is not None
     assert container.records == 1
+
+
+def test_vectors_of_the_docs() -> None:
+    rows = re.findall(
+        r"^\| ([0-9^ -]+?)(?: \(.*\))? \|(.*)\| ([0-9,]+) \| ([0-9,]+) \|$", DOCS, re.M
+    )
+    assert len(rows) == 6
+    for word, z, *sizes in rows:
+        power, _, less = word.partition(" - ")
+        base, _, exponent = power.partition("^")
+        number = int(base) ** int(exponent or 1) - int(less or 0)
+        assert z.strip() in ("", str(deviate(number)))
+        for name, size in zip(("mlperf-unet3d", "home-directories"), sizes, strict=True):
+            assert read(name).sets[0].sizes.size(number) == int(size.replace(",", ""))
+
+
+def test_example_of_the_docs(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", DOCS, re.M | re.S)
+    (tmp_path / "mine.toml").write_text(example)
+    top = read(str(tmp_path / "mine.toml")).top
+    assert top.files == 100_042
+    file = top.find(["train", "07", "img_000017_of_100000.npz"])
+    assert isinstance(file, ProfileFile)
+    assert file.spec is not None
+    assert (file.spec.dedup, file.index) == (1.5, 17)
+
+
+def test_every_shipped_profile_is_in_the_docs() -> None:
+    assert re.findall(r"^\| `([a-z0-9-]+)` \| [0-9,^]+ ", DOCS, re.M) != []
+    for name in shipped():
+        assert f"| `{name}` |" in DOCS
+    file = read("mlperf-unet3d").sets[0].spec(0)
+    assert f"--as {file}" in DOCS
