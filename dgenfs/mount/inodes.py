@@ -16,7 +16,8 @@ What a profile describes has numbers of its own (profile_inodes).
 
 Only names of the root are kept: those listed, others while the kernel knows their inode, and the
 last FORGOTTEN that it forgot, as clients may have handles of them. A profile's files are kept so
-once they are opened, for their rows. After each KEPT that became
+once they are opened, for their rows; of its other nodes the kernel's references are counted, as a
+FORGET may come long after the same inode was looked up again. After each KEPT that became
 known, the kernel should be made to forget those that nobody uses, so that a million lookups of
 distinct names leave nothing.
 """
@@ -40,6 +41,7 @@ from dgenfs.names.spec import Spec
 
 ROOT = 1
 KEPT = 10_000  # names, about 1 KiB each
+COUNTED = 100_000  # nodes of a profile that are known and not kept, about 100 bytes each
 FORGOTTEN = 1000  # names that are kept though the kernel has forgotten them
 
 _child = functools.lru_cache(maxsize=1024)(catalog.ROOT.child)
@@ -75,6 +77,7 @@ class Inodes:
         listed: names that the root's listing shows, by inode.
         data_set: what stands in the root beside all names, and before them; None for nothing.
         added: how often a name became known to the kernel; for the caller to set back.
+        counted: the same of a profile's nodes that are not kept.
     """
 
     def __init__(self, listed: Iterable[str], data_set: DataSet | None = None) -> None:
@@ -92,7 +95,9 @@ class Inodes:
         self._names: dict[int, _Name] = {}
         self._forgotten: dict[int, None] = {}  # inodes of names that are still kept, oldest first
         self._attempts = 1  # most that a name needed; it keeps its number when others are forgotten
+        self._references: dict[int, int] = {}  # the kernel's, to a profile's nodes not in _names
         self.added = 0
+        self.counted = 0
         self.listed: dict[int, str] = {}
         for text in listed:
             inode = self._add(text)
@@ -100,13 +105,13 @@ class Inodes:
             self.listed[inode] = text
 
     def __len__(self) -> int:
-        """Return the number of names that are kept."""
-        return len(self._names)
+        """Return the number of names that are kept, and of nodes that are counted."""
+        return len(self._names) + len(self._references)
 
     def unlisted(self) -> list[int]:
         """Return the inodes of the names that the kernel knows and might forget."""
         known = self._names.keys() - self._forgotten.keys() - self.listed.keys()
-        return list(known)
+        return [*known, *self._references]
 
     def lookup(self, parent: int, name: bytes) -> int | None:
         """Return the inode of a name in a directory, None if there is none; counts as a reference.
@@ -184,7 +189,8 @@ class Inodes:
         if node is not None and inode not in self._names:
             assert isinstance(node, ProfileFile)
             self._keep(inode, node.path, self.generation(inode), node.spec)
-            self.reference(inode)
+            self._names[inode].lookups = self._references.pop(inode, 1)
+            self.added += 1
         return self._names[inode if inode & PLAIN else inode & ~WITHIN].row
 
     def generation(self, inode: int) -> int:
@@ -203,6 +209,9 @@ class Inodes:
         """Count one more reference of the kernel's to ``inode``."""
         name = self._names.get(inode)
         if name is None:
+            if self._of_profile(inode) is not None:
+                self.counted += inode not in self._references
+                self._references[inode] = self._references.get(inode, 0) + 1
             return
         if name.lookups == 0:
             self._forgotten.pop(inode, None)
@@ -213,6 +222,9 @@ class Inodes:
         """Take references of the kernel's back."""
         name = self._names.get(inode)
         if name is None:
+            left = self._references.pop(inode, 0) - lookups
+            if left > 0:
+                self._references[inode] = left
             return
         name.lookups = max(0, name.lookups - lookups)
         if name.lookups == 0:

@@ -28,7 +28,7 @@ from dgenfs.mount.control import ControlFile
 from dgenfs.mount.control_handles import ControlHandles
 from dgenfs.mount.forgetting import drop_entries
 from dgenfs.mount.handlers import handler, read_only
-from dgenfs.mount.inodes import KEPT, ROOT, Inodes, entries
+from dgenfs.mount.inodes import COUNTED, KEPT, ROOT, Inodes, entries
 from dgenfs.mount.python_plane import Reader
 from dgenfs.names.catalog import Directory, File, Node
 from dgenfs.names.data_set import ProfileDirectory
@@ -114,8 +114,8 @@ class Operations(pyfuse3.Operations):
         return entry
 
     def _limit_entries(self) -> None:
-        if self._inodes.added >= KEPT:
-            self._inodes.added = 0
+        if self._inodes.added >= KEPT or self._inodes.counted >= COUNTED:
+            self._inodes.added = self._inodes.counted = 0
             trio.lowlevel.spawn_system_task(self._drop_entries)
 
     async def _drop_entries(self) -> None:
@@ -236,6 +236,7 @@ class Operations(pyfuse3.Operations):
         node = self._node(fh)
         if isinstance(node, ProfileDirectory):
             self._list_profile(node, start, _DOT_DOT, token)
+            self._limit_entries()
         else:
             self._list_tree(fh, start, token)
 
