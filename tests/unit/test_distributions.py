@@ -69,6 +69,36 @@ def test_another_arithmetic_gives_the_same(word: int) -> None:
     assert str(z) == str(deviate(word))
 
 
+@given(word=WORDS, mean=st.integers(0, 2**63 - 1), share=st.floats(0, 10))
+def test_doubles_decide_nothing(word: int, mean: int, share: float) -> None:
+    """A size is that of decimals, whose calculation is used only where it must be."""
+    deviation = min(MAX_SIZE, int(mean * share))
+    normal = Normal(Decimal(mean), Decimal(deviation), 0, MAX_SIZE)
+    context = decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN)
+    exact = context.fma(deviate(word), normal.deviation, normal.mean)
+    assert normal.size(word) == clipped(exact)
+    for mu, sigma in (("9.48", "2.46"), (str(Decimal(mean % 4000) / 100), f"{share:.3f}")):
+        made = LogNormal(Decimal(mu), Decimal(sigma), 0, MAX_SIZE)
+        exact = context.exp(context.fma(deviate(word), made.sigma, made.mu))
+        assert made.size(word) == clipped(exact)
+
+
+def test_doubles_are_not_asked_where_sizes_meet() -> None:
+    """Of sizes that are half between two whole ones, or nearly so."""
+    word = 2**63 + 12345
+    z = deviate(word)
+    context = decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN)
+    for half in ("1000.5", "1000.49999999999999", "1000.50000000000001", "1001.5", "1e9"):
+        mean = context.subtract(Decimal(half), context.multiply(z, Decimal(100)))
+        exact = context.fma(z, Decimal(100), mean)
+        assert Normal(mean, Decimal(100), 0, MAX_SIZE).size(word) == clipped(exact)
+
+
+def clipped(value: Decimal) -> int:
+    rounded = int(value.to_integral_value(decimal.ROUND_HALF_EVEN))
+    return min(max(rounded, 0), MAX_SIZE)
+
+
 def test_the_precision_of_a_caller_changes_nothing() -> None:
     some = words(50)
     sizes = [(UNET.size(word), HOMES.size(word)) for word in some]

@@ -79,6 +79,7 @@ def test_contents(wheel: Path) -> None:
     for source in (ROOT / "kernels").glob("*.py"):
         assert f"dgenfs/kernels/{source.name}" in names
     assert "dgenfs/py.typed" in names
+    assert "dgenfs/profiles/mlperf-unet3d.toml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any("__pycache__" in name for name in names)
 
