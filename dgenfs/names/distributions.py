@@ -1,8 +1,8 @@
 """Distributions of file sizes: a size is a function of a 64-bit word, on every machine the same.
 
-docs/profiles.md says bit by bit what is calculated. Binary floating point decides nothing: logarithms
-and exponentials of it differ in their last bits from one C library to the next, and products and
-sums where a compiler joins the two. Decimal arithmetic does not: Python's is that of the General
+docs/profiles.md says bit by bit what is calculated. Binary floating point decides nothing: its
+logarithms and exponentials differ in their last bits from one C library to the next, and products
+and sums where a compiler joins the two. Decimal arithmetic does not: Python's is that of the General
 Decimal Arithmetic Specification, and its ln, exp and sqrt are correctly rounded. It takes 20 to 45
 us a size, so doubles are tried first, in 2 us: what they say is taken where it is so far from the
 next size that none of their errors matters.
