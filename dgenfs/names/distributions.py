@@ -2,10 +2,10 @@
 
 docs/profiles.md says bit by bit what is calculated. Binary floating point decides nothing: its
 logarithms and exponentials differ in their last bits from one C library to the next, and products
-and sums where a compiler joins the two. Decimal arithmetic does not: Python's is that of the General
-Decimal Arithmetic Specification, and its ln, exp and sqrt are correctly rounded. It takes 20 to 45
-us a size, so doubles are tried first, in 2 us: what they say is taken where it is so far from the
-next size that none of their errors matters.
+and sums where a compiler joins the two. Decimal arithmetic does not: Python's is that of the
+General Decimal Arithmetic Specification, and its ln, exp and sqrt are correctly rounded. It takes
+20 to 45 us a size, so doubles are tried first, in 2 us: what they say is taken where it is so far
+from the next size that none of their errors matters.
 """
 
 import math
