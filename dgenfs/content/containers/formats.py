@@ -66,7 +66,7 @@ def container(extension: str, size: int, record: int | None, *, repeats: bool) -
     found = FORMATS[extension]
     if size < found.least:
         raise ContainerError(
-            f"a file of {size} bytes is too small: {extension} takes {found.least}"
+            f"the least {extension} file has {found.least} bytes; name a larger size"
         )
     return found.container(size, record, repeats)
 
