@@ -233,7 +233,7 @@ def _require_possible(table: Table, key: str, made: FileSet, size: int) -> None:
     try:
         made.spec_of(size, 0)
     except SpecError as error:
-        table.fail(key, f"there is no {made.extension} file of {size} bytes: {error.rule}")
+        table.fail(key, f"{size} bytes: {error.rule}")
     if made.indexed and NUMBER_BYTES * made.samples(size) > MAX_SIZE:
         table.fail(key, f"the index of a file of {size} bytes has more than {MAX_SIZE}")
 

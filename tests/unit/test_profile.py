@@ -232,7 +232,7 @@ ERRORS = [
     (set_of(files=1, size=-1), 3, "size = -1: is a size such as 4096, '1.5M' or '10GB'"),
     (set_of(files=1, size=1.5), 3, "size = 1.5: is a size such as"),
     (set_of(files=1, size=2**63), 3, "size = 9223372036854775808: is a size"),
-    (set_of(files=1, format="npy", size=5), 4, "size: there is no npy file of 5 bytes: the least"),
+    (set_of(files=1, format="npy", size=5), 4, "size: 5 bytes: "),
     (set_of(files=1, format="a-b", size=5), 3, "format = a-b: is indexed_binary, or an extension"),
     (set_of(files=1, format="md5", size=5), 3, "format = md5: is indexed_binary, or an extension"),
     (set_of(files=1, format="indexed_binary", size=5), 1, "record: is missing: the indices are"),
