@@ -32,7 +32,9 @@ from dgenfs.kernels.fuse import MAX_PAGES as MAX_PAGES_FLAG
 MAX_REPLY = (1 << 20) + 4096  # bytes; room for a directory listing of max_pages
 MAX_WRITE = 4096  # bytes, the least there is: only control files are written to
 MAX_PAGES = MAX_READ // mmap.PAGESIZE  # of one request
-MAX_BACKGROUND = 64  # read-ahead and asynchronous direct requests under way
+# Read-ahead and asynchronous direct requests under way. As many may wait for a long CRC, and one
+# more would not be sent, whatever it is of; read-ahead is left out from the other number on.
+MAX_BACKGROUND = 8192
 CONGESTION_THRESHOLD = 48
 
 _REPLY_HEADER = struct.Struct(OUT_HEADER_FORMAT)

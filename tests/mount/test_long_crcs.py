@@ -110,6 +110,18 @@ def test_any_number_of_readers(mount: Mount) -> None:
     reads_soon(mount.path / OTHER)
 
 
+def test_any_number_of_readers_of_the_page_cache(tmp_path: Path) -> None:
+    """Linux sends such reads in the background, as many at once as it was told."""
+    with mounted(tmp_path, OTHER, "--io=cached") as mount:
+        with reader(*(mount.path / ENDLESS.format(i) for i in range(READERS))) as process:
+            eventually(lambda: is_computing(mount))
+            for i in range(10):
+                reads_soon(mount.path / OTHER, (500 + i) << 20)
+            ends_soon(process, signal.SIGKILL)
+        mount.process.terminate()
+        ended(mount)
+
+
 def test_who_comes_again_goes_on_where_the_last_one_left(mount: Mount) -> None:
     path = mount.path / LONG.format(1)
     attempts, data = 0, b""
