@@ -156,25 +156,26 @@ def crc_of_piece(row, offset, length, kind, table, patience, buffer):
 )
 def crc_within_period(row, offset, length, kind, ready, table, patience):
     """Return what ``crc_of_content`` does, of a range that is no longer than the period."""
+    missing = length - np.uint64(ready.size)
+    if missing == _ZERO:
+        return np.uint64(DONE), crc(ready, _ZERO, kind)  # sooner than it is looked up
     key = row[KEY]
     known, value = look_up(table, key, offset, length, kind)
     if known:
         return np.uint64(DONE), value
-    missing = length - np.uint64(ready.size)
     if missing > patience.most:
         return np.uint64(TOO_LONG), _ZERO
     value = _ZERO
     done = _ZERO
-    if missing != _ZERO:
-        buffer = np.empty(np.int64(min(np.uint64(_CHUNK), missing)), np.uint8)
-        while done < missing:
-            piece = min(np.uint64(PIECE), missing - done)
-            at = (offset + done) % row[PERIOD]
-            status, more = crc_of_piece(row, at, piece, kind, table, patience, buffer)
-            if status != np.uint64(DONE):
-                return status, _ZERO
-            value = combine(value, more, piece, kind)
-            done += piece
+    buffer = np.empty(np.int64(min(np.uint64(_CHUNK), missing)), np.uint8)
+    while done < missing:
+        piece = min(np.uint64(PIECE), missing - done)
+        at = (offset + done) % row[PERIOD]
+        status, more = crc_of_piece(row, at, piece, kind, table, patience, buffer)
+        if status != np.uint64(DONE):
+            return status, _ZERO
+        value = combine(value, more, piece, kind)
+        done += piece
     value = crc(ready, value, kind)
     keep(table, key, offset, length, kind, value)
     return np.uint64(DONE), value
