@@ -50,19 +50,20 @@ def fixed_dedup(layout: Layout, chunk: int) -> float:
     if layout.total_size == 0:
         return 1.0
     whole, tail = divmod(layout.size, chunk)
-    stored = chunk * _distinct_chunks(layout, chunk, whole)
+    stored = chunk * distinct_chunks(layout, chunk, whole)
     if tail:
         stored += tail * _distinct_tails(layout, whole * chunk, tail)
     return layout.total_size / stored
 
 
-def _distinct_chunks(layout: Layout, chunk: int, each: int) -> int:
+def distinct_chunks(layout: Layout, chunk: int, each: int) -> int:
     """Return how many of the first ``each`` chunks of all files are distinct.
 
-    Chunk j of file f begins at place (f * stride + j * step) mod circle, in grains, which divide
-    units and chunks. Files of one phase meet the same places, every ``phases``-th of the circle.
-    With these numbered in the order in which chunks come, the chunks of a file are an arc, and each
-    file's begins a fixed distance after that of the file before.
+    Or ``each`` chunks from anywhere in the content on, the same in all files. Chunk j of file f
+    begins at place (f * stride + j * step) mod circle, in grains, which divide units and chunks.
+    Files of one phase meet the same places, every ``phases``-th of the circle. With these numbered
+    in the order in which chunks come, the chunks of a file are an arc, and each file's begins a
+    fixed distance after that of the file before.
     """
     grain = math.gcd(layout.unit, chunk)  # bytes
     circle, stride, step = layout.period // grain, layout.stride // grain, chunk // grain
