@@ -123,9 +123,11 @@ class Cutter:
             starts: where in the content the files start, bytes.
         """
         (ending,) = np.nonzero(chunks.ends >= 0)
+        ends, payload = chunks.ends[ending], chunks.payload[ending]
+        rest = (chunks.lengths[ending] - (ends - payload)).astype(np.uint64)
         for start in starts:
             hashes = hashed(chunks.frames, self._places(chunks.payload, start))
-            whole = ending[self._ends_in_zeros(self._places(chunks.ends[ending], start))]
+            whole = ending[self._are_zeros(self._places(ends, start), rest)]
             hashes[whole] = hashed(_PURE, self._places(chunks.payload[whole], start))
             yield hashes
 
@@ -134,14 +136,14 @@ class Cutter:
         places: Hashes = payload.astype(np.uint64) + np.uint64(start)
         return places % self._period
 
-    def _ends_in_zeros(self, places: Hashes) -> Flags:
-        """Return whether the rest of the sector that each place is within is zeros."""
+    def _are_zeros(self, places: Hashes, rest: Hashes) -> Flags:
+        """Return whether ``rest`` bytes of content at each place are zeros that end a sector."""
         numerator, milli = self._random
         sectors, within = np.divmod(places, np.uint64(SECTOR))
         turn = sectors % milli
         words = (turn + np.uint64(1)) * numerator // milli - turn * numerator // milli
-        ends: Flags = (within >= np.uint64(WORD) * words) & (within > 0)
-        return ends
+        zeros: Flags = within >= np.uint64(WORD) * words
+        return zeros & (within + rest <= np.uint64(SECTOR))
 
 
 def hashed(hashes: Hashes | Places, more: Hashes | Places) -> Hashes:

@@ -125,12 +125,13 @@ class _Store:
         width = max(1, min(circle // windows, width))
         # One in each part of the content, anywhere, as records come in step with the parts.
         anywhere = random.Random(0)
-        begins = [(i + anywhere.random()) * circle // windows for i in range(windows)]
+        part = circle // windows
+        begins = [i * part + anywhere.randint(0, part - width) for i in range(windows)]
         found = [
             (start, at)
             for start in self._starts
             for begin in begins
-            for at in range((int(begin) - start) % circle - circle, payload, circle)
+            for at in range((begin - start) % circle - circle, payload, circle)
             if at + width > 0
         ]
         starts = np.array([start for start, _ in found], np.uint64)
