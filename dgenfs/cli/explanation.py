@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.table import Table
 
+from dgenfs.cli.container_rows import container_rows, content_defined_rows, tolerance
 from dgenfs.cli.units import size
-from dgenfs.content.chunkers import BORG, RESTIC, SMALL, Chunker, content_defined_dedup
 from dgenfs.content.compression import CODECS, compression
 from dgenfs.content.layout import FORMAT, Layout
 from dgenfs.content.prediction import deviation, fixed_dedup, is_close
 from dgenfs.names.nearby import close_names
 from dgenfs.names.spec import Spec
 
-_SHOWN_SPREAD = 0.03  # what borg and restic are held to in tests
 _CODEC_CHUNKS = (4 << 10, 128 << 10, 1 << 20)  # bytes
 
 
@@ -33,12 +32,7 @@ def explanation(spec: Spec) -> RenderableType:
         ("dedup", f"{spec.dedup:g} named, {spec.effective_dedup:.4f} given"),
         *_rounding(spec),
         ("compression", f"{spec.compress:g} named, {spec.effective_compress:.4f} given"),
-        ("a store of 4 KiB chunks sees", f"{fixed_dedup(layout, 4 << 10):.3f}:1 dedup"),
-        ("a store of 128 KiB chunks sees", f"{fixed_dedup(layout, 128 << 10):.3f}:1 dedup"),
-        ("content-defined chunks see", f"{_content_defined(layout, SMALL)} (8 KiB on average)"),
-        ("borg and restic see", ", ".join(_content_defined(layout, one) for one in (BORG, RESTIC))),
-        ("lz4 and zstd see", f"{spec.effective_compress:.2f}:1 {_tolerance(spec.compress)}"),
-        *_codecs(layout),
+        *(_plain_stores(spec) if spec.container is None else container_rows(spec)),
     ]
     if spec.tree:
         rows.append(("first and last file", f"{spec.path(0)} {spec.path(spec.files - 1)}"))
@@ -47,18 +41,24 @@ def explanation(spec: Spec) -> RenderableType:
     return table
 
 
+def _plain_stores(spec: Spec) -> list[tuple[str, str]]:
+    """Return what stores and codecs see of content that stands alone."""
+    layout = spec.layout
+    return [
+        ("a store of 4 KiB chunks sees", f"{fixed_dedup(layout, 4 << 10):.3f}:1 dedup"),
+        ("a store of 128 KiB chunks sees", f"{fixed_dedup(layout, 128 << 10):.3f}:1 dedup"),
+        *content_defined_rows(layout),
+        ("lz4 and zstd see", f"{spec.effective_compress:.2f}:1 {tolerance(spec.compress)}"),
+        *_codecs(layout),
+    ]
+
+
 def _rounding(spec: Spec) -> Iterator[tuple[str, str]]:
     """Yield a row if whole units or whole files cannot give the dedup ratio."""
     if not is_close(spec.layout):
         names = " and ".join(other.name for other in close_names(spec)) or "no name nearby"
         off = 100 * deviation(spec.layout)
         yield ("rounding", f"up to {off:.1f} % off; within 2 %: {names}")
-
-
-def _content_defined(layout: Layout, chunker: Chunker) -> str:
-    expected = content_defined_dedup(layout, chunker)
-    spread = f" ± {100 * expected.spread:.0f} %" if expected.spread > _SHOWN_SPREAD else ""
-    return f"{expected.ratio:.3f}:1{spread}"
 
 
 def _codecs(layout: Layout) -> Iterator[tuple[str, str]]:
@@ -76,11 +76,3 @@ def _codecs(layout: Layout) -> Iterator[tuple[str, str]]:
 def _pieces(layout: Layout) -> list[int]:
     """Return what codecs take at a time, in bytes: chunks, and a whole file."""
     return sorted({layout.size, *(chunk for chunk in _CODEC_CHUNKS if chunk < layout.size)} - {0})
-
-
-def _tolerance(compress: float) -> str:
-    """Return how far codecs are from the ratio, as measured for content format v1."""
-    if compress == 1:
-        return ""
-    percent = 3.5 if compress <= 4 else 7 if compress <= 10 else 15
-    return f"(within {percent:g} %, chunks of 4 KiB to 1 MiB)"

@@ -128,4 +128,9 @@ def extended_attributes(node: Node) -> dict[bytes, bytes]:
         "key": f"{spec.key:016x}",
         "format": f"v{FORMAT}",
     }
+    container = spec.container
+    if container is not None and container.payload:  # an index has none
+        values["record"] = str(container.record)
+        values["records"] = str(container.records)
+        values["payload_offset"] = str(container.first)
     return {f"{_XATTR}{name}".encode(): value.encode() for name, value in values.items()}

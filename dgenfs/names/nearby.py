@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from dgenfs.content.layout import MIN_UNIT, default_unit, many_files
 from dgenfs.content.prediction import is_close
+from dgenfs.names.grammar import SpecError
 from dgenfs.names.spec import Spec
 
 # A multiple of the ratio is as near, in files or in units, and gives it whole; it is 1000 at most.
@@ -23,12 +24,15 @@ def close_names(spec: Spec) -> list[Spec]:
     """
     few = spec.tree and not many_files(spec.files, spec.layout.dedup_milli)
     counts = _around(spec.files, 1) if few else ()
-    sizes = (size for step in (MIN_UNIT, spec.unit) for size in _around(spec.size, step))
+    sizes = (size for step in (MIN_UNIT, spec.unit) for size in _around(spec.layout.size, step))
     others = (
-        (_with(spec, files, spec.size) for files in counts),
+        (_with(spec, files, spec.layout.size) for files in counts),
         (_with(spec, spec.files, size) for size in sizes),
     )
-    found = (next((other for other in some if is_close(other.layout)), None) for some in others)
+    found = (
+        next((other for other in some if is_close(other.layout) and _is_valid(other)), None)
+        for some in others
+    )
     return [other for other in found if other is not None]
 
 
@@ -42,6 +46,15 @@ def _around(value: int, step: int) -> Iterator[int]:
         else:
             yield above * step
             above += 1
+
+
+def _is_valid(spec: Spec) -> bool:
+    """Return whether there is such a file, as a container has a least size and limits."""
+    try:
+        Spec.parse(spec.name)
+    except SpecError:
+        return False
+    return True
 
 
 def _with(spec: Spec, files: int, size: int) -> Spec:

@@ -1,12 +1,17 @@
 """The valid name nearest to an invalid one."""
 
 import re
+from contextlib import suppress
 from fractions import Fraction
 
+from dgenfs.content.containers import EXTENSIONS
 from dgenfs.content.layout import MAX_SIZE, MAX_UNIT, MIN_UNIT
 from dgenfs.names.grammar import (
+    INDEX,
+    INDEXED,
     MAX_COMPRESS_MILLI,
     MAX_DEDUP_MILLI,
+    MAX_EXTENSION,
     MAX_SEED,
     SIDECARS,
     UNITS,
@@ -31,12 +36,12 @@ _SIZE = re.compile(
     _FLAGS | re.VERBOSE,
 )
 _PARAM = re.compile(
-    r"(?<![a-z])(d|c|s|b|f|dedup[a-z]*|comp[a-z]*|seed|unit|block)[=:_-]?"
-    r"([0-9]+(?:[.,][0-9]+)?)((?![dcsbf][0-9])[a-z%:][a-z0-9%:]*)?",
+    r"(?<![a-z])(d|c|s|b|f|r|dedup[a-z]*|comp[a-z]*|seed|unit|block|rec[a-z]*)[=:_-]?"
+    r"([0-9]+(?:[.,][0-9]+)?)((?![dcsbfr][0-9])[a-z%:][a-z0-9%:]*)?",
     _FLAGS,
 )
 _LETTERS = {"u": "b"}  # of words that begin with another letter than their parameter
-_EXTENSION = re.compile(r"\.([A-Za-z][A-Za-z0-9]{0,7})\Z")
+_EXTENSION = re.compile(rf"\.([A-Za-z][A-Za-z0-9]{{0,{MAX_EXTENSION - 1}}})\Z")
 
 
 def nearest_name(text: str) -> str | None:
@@ -51,6 +56,7 @@ def nearest_name(text: str) -> str | None:
     text = text[:255]
     for sidecar in SIDECARS:
         text = text.removesuffix(f".{sidecar}")
+    indexed = text.endswith(f".{INDEXED}.{INDEX}")
     tree = _TREE.match(text)
     head = _SIZE.match(text, tree.end() if tree else 0)
     size = head and _size(head)
@@ -66,14 +72,25 @@ def nearest_name(text: str) -> str | None:
         if value is None:
             return None
         values[letter] = value
+    record = values.pop("r", "")
     files = f"{_whole(tree[1])}x" if tree else ""
-    name = "_".join([f"{files}{size}", *map("".join, values.items())])
-    extension = _EXTENSION.search(text)
-    for candidate in (f"{name}.{extension[1]}" if extension else name, name):
+    rest = "".join("_" + letter + value for letter, value in values.items())
+    extension = _EXTENSION.search(text.removesuffix(f".{INDEX}") if indexed else text)
+    endings = [f".{extension[1]}" if extension else ""]
+    least = size
+    if extension and extension[1] in EXTENSIONS:
+        from dgenfs.content.containers.formats import FORMATS  # here, as most names need none
+
+        least = max(size, FORMATS[extension[1]].least)
+        endings.insert(0, f"_r{record}{endings[0]}" if record else endings[0])
+        endings = [f"{ending}.{INDEX}" for ending in endings if indexed and not tree] + endings
+    for candidate in (f"{files}{least}{rest}{ending}" for ending in endings):
         try:
             return Spec.parse(candidate).name
         except SpecError:
             continue
+    with suppress(SpecError):
+        return Spec.parse(f"{files}{size}{rest}").name
     return None
 
 
@@ -129,6 +146,8 @@ def _value(letter: str, number: str, suffix: str, *, last: bool) -> str | None:
         return str(min(MAX_SEED, int(whole)) if letter == "s" else max(1, int(whole)))
     matched = _SIZE.fullmatch(number + suffix)
     unit = matched and _size(matched)
+    if letter == "r":
+        return f"{unit}B" if unit else None
     if unit and not suffix and unit < MIN_UNIT:
         unit *= 1024  # b64 can mean nothing else
     if not unit or not MIN_UNIT <= FACTOR * unit <= FACTOR * FACTOR * MAX_UNIT:

@@ -91,3 +91,10 @@ def test_names(name: str, others: list[str]) -> None:
     spec = Spec.parse(name)
     assert not is_close(spec.layout)
     assert [other.name for other in close_names(spec)] == others
+
+
+def test_containers_keep_their_format() -> None:
+    spec = Spec.parse("7x9000_d3_r1000B.h5")
+    for other in close_names(spec):
+        assert (other.extension, other.record) == ("h5", 1000)
+        assert Spec.parse(other.name) == other

@@ -43,6 +43,15 @@ from dgenfs.names.suggest import nearest_name
         ("1G.7z", "1G_d1_c1.bin"),
         ("1000\u00d71M", "1000x1M_d1_c1"),
         ("1M_b4\u212a", "1M_d1_c1_b4K.bin"),
+        # Containers.
+        ("10_d2.npz", "4408_d2_c1.npz"),
+        ("3x1_d2.npy", "3x4097_d2_c1.npy"),
+        ("5_d2.tfrecord.idx", "55_d2_c1.tfrecord.idx"),
+        ("1M-d2.tfrecord.idx", "1M_d2_c1.tfrecord.idx"),
+        ("10M_record=4K_d2x.safetensors", "10M_d2_c1_r4K.safetensors"),
+        ("10M_rec64K_d2.tar", "10M_d2_c1_r64K.tar"),
+        ("1M_r4K", "1M_d1_c1.bin"),
+        ("1M_r2M.tfrecord", "1M_d1_c1.tfrecord"),
         # Not clear, or too far from what can be.
         ("10G_c50%", None),
         ("10G_d1,250", None),

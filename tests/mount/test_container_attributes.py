@@ -1,0 +1,24 @@
+"""Extended attributes that containers have besides those of all files."""
+
+import os
+
+from mounting import Mount
+
+OTHERS = ("name", "dedup", "compress", "unit", "key", "format")
+
+
+def test_attributes_of_containers(mount: Mount) -> None:
+    expected = {
+        "10M_d2_r64K.tfrecord": ("65536", "150", "4096"),
+        "20x1M_r1000B.npz": ("1000", "1036", "4096"),
+        "20x1M_r1000B.npz/000003.npz": ("1000", "1036", "4096"),
+        "5000.tar": ("1", "1", "512"),
+    }
+    names = ("record", "records", "payload_offset")
+    for path, values in expected.items():
+        found = [os.getxattr(mount.path / path, f"user.dgenfs.{name}").decode() for name in names]
+        assert tuple(found) == values, path
+        if "/" not in path:
+            assert os.listxattr(mount.path / path)[-3:] == [f"user.dgenfs.{name}" for name in names]
+    for path in ("5000.bin", "10M_d2_r64K.tfrecord.idx"):
+        assert os.listxattr(mount.path / path) == [f"user.dgenfs.{name}" for name in OTHERS]
