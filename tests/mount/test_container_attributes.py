@@ -23,7 +23,7 @@ def test_attributes_of_containers(mount: Mount) -> None:
         "10M_d2_r64K.tfrecord": ("65536", "150", "4096"),
         "20x1M_r1000B.npz": ("1000", "1035", "4096"),
         "20x1M_r1000B.npz/000003.npz": ("1000", "1035", "4096"),
-        "5000.tar": ("1", "1", "512"),
+        "5000.tar": ("2048", "1", "512"),
     }
     names = ("record", "records", "payload_offset")
     for path, values in expected.items():
