@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 from dgenfs.cli.units import count, size
-from dgenfs.content.chunkers import BORG, RESTIC, SMALL, Chunker, content_defined_dedup
+from dgenfs.content.chunkers import BORG, RESTIC, SMALL, Expected
 from dgenfs.content.compression import CODECS
 from dgenfs.content.containers.frames import PAGE, Container
-from dgenfs.content.layout import Layout
 from dgenfs.names.spec import Spec
 
 _SHOWN_SPREAD = 0.03  # what borg and restic are held to in tests
 _CHUNKS = (4 << 10, 128 << 10, 1 << 20)  # bytes
-_FEW = 0.01  # of own bytes, with which content-defined chunks are as those of content alone
 _SOME = 0.07  # of own bytes, all but what a codec's tolerance holds of which compress to nothing
 _MORE = 2  # percent that own bytes are compressed to, at the most
 
@@ -61,35 +59,36 @@ def _starts(container: Container) -> str:
 
 
 def _stores(spec: Spec, container: Container) -> Iterator[tuple[str, str]]:
-    from dgenfs.content.framed_prediction import framed_dedup  # here, as it takes NumPy
+    # Here, as it takes NumPy.
+    from dgenfs.content.framed_prediction import framed_content_defined, framed_dedup
 
     layout = spec.layout
     for chunk in _CHUNKS:
         found = framed_dedup(layout, container, chunk)
         spread = f" \u00b1 {100 * found.spread:.1f} %" if found.spread >= 0.0005 else ""
         yield (f"a store of {size(chunk)} chunks sees", f"{found.ratio:.3f}:1 dedup{spread}")
-    own = container.size - container.payload
-    one_hole = [run.count for run in container.runs if run.payload is not None] == [1]
-    whole_files = layout.content_units % layout.units_per_file == 0
-    if own <= _FEW * container.size and (one_hole or whole_files):
-        yield from content_defined_rows(layout)
-    else:
+    small, borg, restic = (
+        framed_content_defined(layout, container, one) for one in (SMALL, BORG, RESTIC)
+    )
+    if small is None or borg is None or restic is None:
         yield ("content-defined chunks", "not calculated, as the format's own bytes are in them")
+    else:
+        yield from content_defined_rows(small, borg, restic)
     if layout.period < min(container.payload, max(codec.window for codec in CODECS)):
         yield ("codecs find repetition", f"in pieces longer than {size(layout.period)}")
 
 
-def content_defined_rows(layout: Layout) -> list[tuple[str, str]]:
+def content_defined_rows(
+    small: Expected, borg: Expected, restic: Expected
+) -> list[tuple[str, str]]:
     """Return what stores see whose chunks end where the content says so."""
-    names = ", ".join(_content_defined(layout, one) for one in (BORG, RESTIC))
     return [
-        ("content-defined chunks see", f"{_content_defined(layout, SMALL)} (8 KiB on average)"),
-        ("borg and restic see", names),
+        ("content-defined chunks see", f"{_with_spread(small)} (8 KiB on average)"),
+        ("borg and restic see", f"{_with_spread(borg)}, {_with_spread(restic)}"),
     ]
 
 
-def _content_defined(layout: Layout, chunker: Chunker) -> str:
-    expected = content_defined_dedup(layout, chunker)
+def _with_spread(expected: Expected) -> str:
     spread = f" ± {100 * expected.spread:.0f} %" if expected.spread > _SHOWN_SPREAD else ""
     return f"{expected.ratio:.3f}:1{spread}"
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from dgenfs.cli.container_rows import container_rows, content_defined_rows, tolerance
 from dgenfs.cli.units import size
+from dgenfs.content.chunkers import BORG, RESTIC, SMALL, content_defined_dedup
 from dgenfs.content.compression import CODECS, compression
 from dgenfs.content.layout import FORMAT, Layout
 from dgenfs.content.prediction import deviation, fixed_dedup, is_close
@@ -47,7 +48,9 @@ def _plain_stores(spec: Spec) -> list[tuple[str, str]]:
     return [
         ("a store of 4 KiB chunks sees", f"{fixed_dedup(layout, 4 << 10):.3f}:1 dedup"),
         ("a store of 128 KiB chunks sees", f"{fixed_dedup(layout, 128 << 10):.3f}:1 dedup"),
-        *content_defined_rows(layout),
+        *content_defined_rows(
+            *(content_defined_dedup(layout, one) for one in (SMALL, BORG, RESTIC))
+        ),
         ("lz4 and zstd see", f"{spec.effective_compress:.2f}:1 {tolerance(spec.compress)}"),
         *_codecs(layout),
     ]

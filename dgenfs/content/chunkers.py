@@ -58,7 +58,7 @@ def content_defined_dedup(layout: Layout, chunker: Chunker) -> Expected:
     """
     if layout.total_size == 0:
         return Expected(1.0, 0.0)
-    if layout.size <= chunker.least or _is_fixed(layout, chunker):
+    if layout.size <= chunker.least or is_fixed(layout, chunker):
         return Expected(fixed_dedup(layout, chunker.least), 0.0)
     lost = variance = 0.0  # bytes, bytes^2
     distance = chunker.average / _chances(layout, chunker)
@@ -80,7 +80,7 @@ def _at_most(limit: int, wait: float) -> tuple[float, float]:
     return mean, wait**2 * (6 - beyond * (2 * x**2 + 6 * x + 6))
 
 
-def _is_fixed(layout: Layout, chunker: Chunker) -> bool:
+def is_fixed(layout: Layout, chunker: Chunker) -> bool:
     """Return whether each chunk is the least one, as every sector ends in zeros that end it."""
     return chunker.ends_at_zeros and _zeros_end_a_chunk(math.ceil(_random_words(layout)))
 

@@ -7,7 +7,7 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.content.chunkers import Expected
+from dgenfs.content.chunkers import Chunker, Expected, content_defined_dedup, is_fixed
 from dgenfs.content.containers.frames import Container
 from dgenfs.content.framed_chunks import Chunks, Cutter, hashed
 from dgenfs.content.framing import Framing, Places
@@ -15,6 +15,7 @@ from dgenfs.content.layout import Layout
 from dgenfs.content.prediction import distinct_chunks
 
 MOST = 1 << 20  # chunks that are told apart one by one, in about half a second
+_FEW = 0.01  # of own bytes, with which content-defined chunks are as those of content alone
 SAMPLED = 0.01  # how far the ratio may be off, as a part of it, where only some chunks are
 
 # Of a sample: windows of the content, and about how often files show one, together.
@@ -38,6 +39,23 @@ def framed_dedup(layout: Layout, container: Container, chunk: int, most: int = M
     if not container.payload:
         return Expected(1.0, 0.0)  # an index: all its lines differ
     return _Store(layout, container, chunk).dedup(most)
+
+
+def framed_content_defined(
+    layout: Layout, container: Container, chunker: Chunker
+) -> Expected | None:
+    """Return about the dedup ratio of a store with content-defined chunks.
+
+    None where the format's own bytes are too many, or stand amid content that repeats.
+    """
+    one_hole = [run.count for run in container.runs if run.payload is not None] == [1]
+    whole_files = layout.content_units % layout.units_per_file == 0
+    few = container.size - container.payload <= _FEW * container.size
+    if not few or not (one_hole or whole_files):
+        return None
+    if is_fixed(layout, chunker):
+        return framed_dedup(layout, container, chunker.least)
+    return content_defined_dedup(layout, chunker)
 
 
 class _Store:

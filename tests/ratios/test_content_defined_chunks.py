@@ -10,7 +10,15 @@ import pytest
 from stores import written_files
 
 from dgenfs import Spec
-from dgenfs.content.chunkers import BORG, RESTIC, SMALL, Chunker, content_defined_dedup
+from dgenfs.content.chunkers import (
+    BORG,
+    RESTIC,
+    SMALL,
+    Chunker,
+    Expected,
+    content_defined_dedup,
+)
+from dgenfs.content.framed_prediction import framed_content_defined
 
 # As borg takes them: least, most and average as powers of two, and the hash's window.
 SIXTY_FOUR_K = "buzhash,10,23,16,4095"
@@ -33,6 +41,14 @@ def run(command: list[str], cwd: Path, **environment: str) -> str:
         text=True,
     )
     return done.stdout
+
+
+def said(name: str, chunker: Chunker) -> Expected:
+    spec = Spec.parse(name)
+    assert spec.container is not None
+    expected = framed_content_defined(spec.layout, spec.container, chunker)
+    assert expected is not None, name
+    return expected
 
 
 class Borg:
@@ -139,3 +155,42 @@ def test_restic(tmp_path: Path) -> None:
     for name, ratio in zip(names, Restic(tmp_path).ratios(names), strict=True):
         expected = content_defined_dedup(Spec.parse(name).layout, RESTIC)
         assert ratio == pytest.approx(expected.ratio, rel=0.03), name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        (
+            "buzhash,11,16,13,4095",
+            [
+                "16M_d3_c2.npy",
+                "16M_d2_c1_s2.npz",
+                "16M_d2_c4_r64K.h5",
+                "16M_d3_c2_s1_r64K.safetensors",
+                "16M_d2_c2.parquet",
+            ],
+        ),
+        ("buzhash,14,18,16,4095", ["48M_d2.5_c4.npz", "20x4M_d3_c1_r64K.h5"]),
+        ("buzhash,14,18,16,4095", ["100x1M_d1.5_c1_r64K.parquet", "100x1M_d1.5_c2_r512K.tar"]),
+    ],
+)
+def test_borg_with_containers(tmp_path: Path, parameters: str, names: list[str]) -> None:
+    borg = Borg(tmp_path)
+    for name in names:
+        expected = said(name, PARAMETERS[parameters])
+        ratio = borg.ratio(Spec.parse(name), parameters)
+        assert ratio == pytest.approx(expected.ratio, rel=0.03), name
+
+
+def test_restic_with_containers(tmp_path: Path) -> None:
+    names = sorted(
+        [
+            "64M_d4_c2.npy",
+            "64M_d2_c2_r64K.h5",
+            "384M_d1.25_c1.npz",
+            "48M_d3_c4_b4K.safetensors",
+            "100x700K_d1.25_c1.h5",
+        ]
+    )
+    for name, ratio in zip(names, Restic(tmp_path).ratios(names), strict=True):
+        assert ratio == pytest.approx(said(name, RESTIC).ratio, rel=0.03), name
