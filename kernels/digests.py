@@ -49,6 +49,8 @@ TABLE: NDArray[np.uint64] = np.zeros((ENTRIES, 2), np.uint64)
 
 # Bytes that are kept apart when a range is longer, so that who was stopped goes on from there.
 PIECE = 16 << 20
+# Bytes of the ranges that are not kept: so many are generated as fast as others push them out.
+SHORT = 1 << 20
 _CHUNK = 64 << 10  # bytes generated at a time, which a core's own cache holds
 
 _ENTRIES = np.uint64(ENTRIES)
@@ -156,13 +158,18 @@ def crc_of_piece(row, offset, length, kind, table, patience, buffer):
 )
 def crc_within_period(row, offset, length, kind, ready, table, patience):
     """Return what ``crc_of_content`` does, of a range that is no longer than the period."""
-    missing = length - np.uint64(ready.size)
-    if missing == _ZERO:
-        return np.uint64(DONE), crc(ready, _ZERO, kind)  # sooner than it is looked up
     key = row[KEY]
-    known, value = look_up(table, key, offset, length, kind)
-    if known:
-        return np.uint64(DONE), value
+    kept = length > np.uint64(SHORT)
+    missing = length
+    if kept:
+        # What the caller has it may also have overwritten, and others would get that CRC.
+        known, value = look_up(table, key, offset, length, kind)
+        if known:
+            return np.uint64(DONE), value
+    else:
+        missing -= np.uint64(ready.size)
+        if missing == _ZERO:
+            return np.uint64(DONE), crc(ready, _ZERO, kind)
     if missing > patience.most:
         return np.uint64(TOO_LONG), _ZERO
     value = _ZERO
@@ -176,8 +183,10 @@ def crc_within_period(row, offset, length, kind, ready, table, patience):
             return status, _ZERO
         value = combine(value, more, piece, kind)
         done += piece
-    value = crc(ready, value, kind)
-    keep(table, key, offset, length, kind, value)
+    if kept:
+        keep(table, key, offset, length, kind, value)
+    else:
+        value = crc(ready, value, kind)
     return np.uint64(DONE), value
 
 
@@ -202,7 +211,8 @@ def crc_of_content(row, offset, length, kind, ready, table, patience):
         offset: uint64, content offset of the first byte.
         length: uint64, bytes.
         kind: int64, crc.CRC_32 or crc.CRC_32C.
-        ready: uint8[::1], the last bytes of the range, as far as the caller has them.
+        ready: uint8[::1], the last bytes of the range, as far as the caller has them; used of
+            short ranges only.
         table: uint64, address of TABLE.
         patience: Patience.
 

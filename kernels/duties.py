@@ -11,7 +11,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from dgenfs.kernels.jit import kernel
+from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.memory import set_word_at, word_at
 from dgenfs.kernels.row import WORD
 
@@ -45,7 +45,7 @@ DUTY = types.NamedTuple(
 )
 
 
-@kernel(types.uint64(DUTY, types.uint64))
+@inlined
 def given_up_at(duty, unique):
     """Return the address (uint64) of the word that is ``unique`` (uint64) once that is given up."""
     number = (unique >> np.uint64(1)) % np.uint64(GIVEN_UP)  # bit 0 is that of an INTERRUPT

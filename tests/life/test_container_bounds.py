@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import pytest
 from processes import run
 
 PROGRAM = """
@@ -28,10 +27,10 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("size", ["20000", "4M"])
-def test_trees_of_containers(tmp_path: Path, size: str) -> None:
+def test_trees_of_containers(tmp_path: Path) -> None:
     extensions = ("npy", "npz", "tfrecord", "h5", "parquet", "safetensors", "tar")
-    names = [f"3x{size}_d1.5_c2_r900.{extension}" for extension in extensions]
+    trees = [f"3x{size}_d1.5_c2_r900" for size in ("20000", "4M")]
+    names = [f"{tree}.{extension}" for tree in trees for extension in extensions]
     environment = ("NUMBA_BOUNDSCHECK=1", f"NUMBA_CACHE_DIR={tmp_path / 'cache'}")
     done = run("env", *environment, sys.executable, "-c", PROGRAM, tmp_path, *names, seconds=300)
     assert (done.out, done.err) == (b"done\n", "")

@@ -191,38 +191,39 @@ def test_over_the_ends_of_chunks(verifier: Verifier, tmp_path: Path, name: str) 
         assert last.wrong_bytes == end - start
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_what_the_command_says(tmp_path: Path, name: str) -> None:
-    data = right(name)
-    own = [one for one in of(name) if one.part is not None]
-    at = own[-1].start
-    data[at] ^= 1
-    (tmp_path / name).write_bytes(data)
-    path = tmp_path / name
-    done = run(DGENFS, "verify", path, "--json", code=1)
-    found = json.loads(done.out)
+def test_what_the_command_says(tmp_path: Path) -> None:
+    wrong = {}
+    for name in PARTS:
+        data = right(name)
+        wrong[name] = [one for one in of(name) if one.part is not None][-1]
+        data[wrong[name].start] ^= 1
+        (tmp_path / name).write_bytes(data)
+    paths = [tmp_path / name for name in PARTS]
+    found = json.loads(run(DGENFS, "verify", *paths, "--json", code=1).out)
     assert found["identical"] is False
-    (report,) = found["reports"]
-    assert report["extents"] == [
-        {
-            "start": at,
-            "end": at + 1,
-            "kind": "bit flips",
-            "wrong_bytes": 1,
-            "wrong_bits": 1,
-            "belongs_at": None,
-            "belongs_in": None,
-            "seed": None,
-            "part": own[-1].part,
-        }
-    ]
-    assert report["totals"] == {"bit flips": {"extents": 1, "wrong_bytes": 1, "wrong_bits": 1}}
-    lines = run(DGENFS, "verify", path, code=1).out.decode().splitlines()
-    head, row = (" ".join(line.split()) for line in lines[-3:-1])
-    assert head == "offset end kind wrong where it belongs part"
-    assert row == f"{at} {at + 1} bit flips 1 bit {own[-1].part}"
-    path.write_bytes(right(name))
-    assert b": identical, " in run(DGENFS, "verify", path).out
+    text = run(DGENFS, "verify", *paths, code=1).out.decode()
+    told = [" ".join(line.split()) for line in text.splitlines()]
+    assert told.count("offset end kind wrong where it belongs part") == len(wrong)
+    for report, own in zip(found["reports"], wrong.values(), strict=True):
+        assert report["extents"] == [
+            {
+                "start": own.start,
+                "end": own.start + 1,
+                "kind": "bit flips",
+                "wrong_bytes": 1,
+                "wrong_bits": 1,
+                "belongs_at": None,
+                "belongs_in": None,
+                "seed": None,
+                "part": own.part,
+            }
+        ]
+        totals = {"bit flips": {"extents": 1, "wrong_bytes": 1, "wrong_bits": 1}}
+        assert report["totals"] == totals
+        assert f"{own.start} {own.start + 1} bit flips 1 bit {own.part}" in told
+    for name, path in zip(PARTS, paths, strict=True):
+        path.write_bytes(right(name))
+    assert run(DGENFS, "verify", *paths).out.count(b": identical, ") == len(PARTS)
 
 
 EACH = ("npy", "npz", "tfrecord", "h5", "hdf5", "parquet", "safetensors", "tar")
