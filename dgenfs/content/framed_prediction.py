@@ -14,7 +14,7 @@ from dgenfs.content.framing import Framing, Places
 from dgenfs.content.layout import Layout
 from dgenfs.content.prediction import distinct_chunks
 
-MOST = 1 << 20  # chunks that are told apart one by one, in about half a second
+MOST = 1 << 18  # chunks that are told apart one by one, in 0.1 to 0.2 s
 _FEW = 0.01  # of own bytes, with which content-defined chunks are as those of content alone
 SAMPLED = 0.01  # how far the ratio may be off, as a part of it, where only some chunks are
 
