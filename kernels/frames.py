@@ -46,7 +46,8 @@ MORE = 5  # of a CRC, that of the bytes ahead of the payload
 LENGTH = 6  # of a CRC, bytes of payload
 FIELD_WORDS = 7
 
-LITTLE, DECIMAL, SPACED, OCTAL, VARINT, TAR_CHECKSUM = range(6)
+# How numbers are written: Encoding's, then what checksums come down to
+DECIMAL, SPACED, VARINT, TAR_CHECKSUM, OCTAL, LITTLE = range(6)
 CRC = 8
 
 DIFFERENT = 3  # beside the statuses of digests

@@ -47,14 +47,10 @@ def written(field: Number, k: int) -> bytes:
     value = field.base + k * field.step
     assert value >= 0
     match field.encoding:
-        case Encoding.LITTLE:
-            return value.to_bytes(field.width, "little")
         case Encoding.DECIMAL:
             return str(value).rjust(field.width, "0").encode()
         case Encoding.SPACED:
             return str(value).rjust(field.width, " ").encode()
-        case Encoding.OCTAL:
-            return f"{value:o}".rjust(field.width, "0").encode()
         case Encoding.VARINT:
             return varint(value, field.width)
         case Encoding.TAR_CHECKSUM:

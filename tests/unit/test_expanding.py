@@ -13,10 +13,8 @@ def one(run: Run, content: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
-        (Number(1, 3, Encoding.LITTLE, 0x10203, 0xFF), b"\x03\x02\x01\x02\x03\x01"),
         (Number(1, 3, Encoding.DECIMAL, 9, 1), b"009010"),
         (Number(1, 3, Encoding.SPACED, 9, 1), b"  9 10"),
-        (Number(1, 3, Encoding.OCTAL, 7, 1), b"007010"),
         (Number(1, 3, Encoding.VARINT, 1, 299), b"\x81\x80\x00\xac\x82\x00"),
         (Number(1, 3, Encoding.TAR_CHECKSUM, 99, 1, more=64), b"122101"),
         (Number(1, 3, Encoding.DECIMAL, 3, 0), b"003003"),

@@ -22,14 +22,12 @@ class ContainerError(ValueError):
 
 
 class Encoding(IntEnum):
-    """How a number is written in so many bytes."""
+    """How a number is written in so many bytes, as kernels.frames knows it."""
 
-    LITTLE = 0  # binary, the lowest byte first
-    DECIMAL = 1  # digits, with leading zeros
-    SPACED = 2  # digits, with leading spaces
-    OCTAL = 3  # digits, with leading zeros
-    VARINT = 4  # seven bits a byte, the lowest first; all but the last byte have bit 7 set
-    TAR_CHECKSUM = 5  # octal: ``more`` and the sum of the number's decimal digits
+    DECIMAL = 0  # digits, with leading zeros
+    SPACED = 1  # digits, with leading spaces
+    VARINT = 2  # seven bits a byte, the lowest first; all but the last byte have bit 7 set
+    TAR_CHECKSUM = 3  # octal: ``more`` and the sum of the number's decimal digits
 
 
 @dataclass(frozen=True, slots=True)
