@@ -1,6 +1,8 @@
 """The table of names that the kernel knows, which workers read without a lock."""
 
 import errno
+from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,16 @@ class Rows:
     """Rows of numbers, one for each name that the kernel knows.
 
     For one thread, except for the arrays, which workers read: a row is written before the kernel
-    learns its inode, and freed some time after the kernel has forgotten it. Every handle on it is
-    closed then, but RELEASE of a tree's file may be on its way.
+    learns its inode, and removed some time after the kernel has forgotten it. RELEASE of a tree's
+    file may be on its way then, and who found such a file by its handle (open_by_handle_at) may
+    still have it open, as that keeps the file's inode known, but not the tree's: its next READ is
+    refused, and one that is being answered goes on. So a removed row and what it points to stay as
+    they are until all requests have ended that workers were busy with.
 
     Attributes:
         table: uint64[CAPACITY, TABLE_COLUMNS].
         hints: uint32[HINTS], the row of a name by a hash of its inode; a wrong one is noticed.
+        requests: returns the kernel's numbers of the requests that workers are busy with.
     """
 
     def __init__(self) -> None:
@@ -32,6 +38,8 @@ class Rows:
         self.table: NDArray[np.uint64] = np.zeros((CAPACITY, lookups.TABLE_COLUMNS), np.uint64)
         self.hints: NDArray[np.uint32] = np.zeros(ids.HINTS, np.uint32)
         self._pointed_to: dict[int, NDArray[np.uint64]] = {}  # by rows that are not free
+        self._removed: deque[tuple[int, frozenset[int]]] = deque()  # rows, who may be reading them
+        self.requests: Callable[[], frozenset[int]] = frozenset
         self._used = 0
         self._free = CAPACITY  # head of the list of freed rows; CAPACITY ends it
 
@@ -41,6 +49,8 @@ class Rows:
         Raises:
             OSError: ENFILE, all rows are taken.
         """
+        if self._removed:
+            self._free_removed(self.requests())
         if self._free < CAPACITY:
             index = self._free
             self._free = int(self.table[index, _NEXT_FREE])
@@ -63,18 +73,27 @@ class Rows:
         self.hints[lookups.hint(self.table[index, lookups.INODE])] = index
 
     def remove(self, index: int) -> None:
-        """Free a row."""
+        """Let no more requests find a row, and free it when those have ended that may have."""
         self.table[index, lookups.INODE] = 0
-        del self._pointed_to[index]
-        self.table[index, _NEXT_FREE] = self._free
-        self._free = index
+        busy = self.requests()
+        self._removed.append((index, busy))
+        self._free_removed(busy)
+
+    def _free_removed(self, busy: frozenset[int]) -> None:
+        while self._removed and self._removed[0][1].isdisjoint(busy):
+            index, _ = self._removed.popleft()
+            del self._pointed_to[index]
+            self.table[index, _NEXT_FREE] = self._free
+            self._free = index
 
     def handle(self, index: int, file: int) -> int:
         """Return the handle (fh) of file number ``file`` of a row's content."""
         return int(lookups.handle_of(self.table, index, np.uint64(file)))
 
     def resolve(self, fh: int) -> tuple[NDArray[np.uint64], int]:
-        """Return the row (uint64[TABLE_COLUMNS]) and the file's number of a handle.
+        """Return the row (uint64[ROW_WORDS] and more) and the file's number of a handle.
+
+        The row is not the table's, so it stays good as long as the caller keeps it.
 
         Raises:
             OSError: EBADF, ``fh`` is not a handle of a content that the kernel knows.
@@ -82,4 +101,4 @@ class Rows:
         row, file = lookups.open_by(self.table, np.uint64(fh))
         if row < 0:
             raise OSError(errno.EBADF, f"handle {fh:#x} is not open")
-        return self.table[row], int(file)
+        return self._pointed_to[row], int(file)

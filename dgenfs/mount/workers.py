@@ -80,6 +80,7 @@ class Workers:
                 is faster than to generate them.
         """
         self._rows = rows
+        rows.requests = self._requests
         self._opening = opening
         self.topology = machine
         # One more than CPUs: with one reader, a fifth more 4 KiB and 128 KiB reads.
@@ -140,6 +141,10 @@ class Workers:
         """Return the sum over all threads, ended ones too: uint64[COUNTERS]; it never decreases."""
         total: NDArray[np.uint64] = np.sum(self._counters, axis=0, dtype=np.uint64)
         return total
+
+    def _requests(self) -> frozenset[int]:
+        """Return the kernel's numbers of the requests that threads are busy with."""
+        return frozenset(int(of[counts.BUSY_WITH]) for of in self._counters[1:]) - {0}
 
     def stop(self) -> None:
         """End the threads for good; requests that nobody has read yet stay with the kernel."""
@@ -247,8 +252,8 @@ class Workers:
         worker.thread = threading.Thread(
             target=self._run, args=(worker, node.cache, cpus, new_scratch()), name=name, daemon=True
         )
+        self._counters = (*self._counters, worker.counters)  # before it is busy with anything
         worker.thread.start()
-        self._counters = (*self._counters, worker.counters)
         return worker
 
     def _run(self, worker: Worker, cache: Cache, cpus: tuple[int, ...], scratch: Scratch) -> None:
@@ -328,6 +333,7 @@ class Workers:
             else:
                 log.info("%s: request %d ended with an error", worker.name, unique)
                 worker.counters[counts.FAULTS] += 1
+            worker.counters[counts.BUSY_WITH] = 0
 
 
 def _pipe() -> tuple[int, int]:

@@ -8,6 +8,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import oracle
@@ -15,6 +16,7 @@ import pytest
 from mounting import PLANES, Mount, mounted
 from processes import eventually
 
+import dgenfs
 from dgenfs.machine.system_calls import reconfigure_mount
 from dgenfs.mount.inodes import FORGOTTEN, KEPT, Inodes
 
@@ -31,6 +33,9 @@ UNLISTED = (
     "70001_r999.npz",
     "7x9K_s5_f3.tfrecord/0002/000006.tfrecord",
 )
+
+LONG = "2x60G_c20_s9.npz/000001.npz"  # the CRC at its end takes seconds
+TAIL = 4096  # bytes
 
 _MAX_HANDLE = 128  # bytes, MAX_HANDLE_SZ
 _AT_FDCWD = -100
@@ -178,6 +183,44 @@ def test_a_name_that_is_no_longer_kept(mount: Mount, path: str) -> None:
     forget(mount, handle)
     assert (mount.path / path).read_bytes() == content(path)
     assert read_all(open_by(mount, handle)) == content(path)
+
+
+def test_a_name_that_is_forgotten_while_its_file_is_read(mount: Mount) -> None:
+    """The file of a handle keeps itself known to Linux, but not its tree."""
+    path = mount.path / LONG
+    tail = path.stat().st_size - TAIL
+    handle = handle_of(path)
+    reconfigure_mount(mount.path)
+    fd = open_by(mount, handle)
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(os.pread, fd, TAIL, tail)
+        reconfigure_mount(mount.path)
+        for seed in range(FORGOTTEN + 1):
+            (mount.path / f"64K_s{seed}").stat()
+        eventually(lambda: is_refused(mount, fd))
+        for seed in range(100):  # take the rows that are free by now
+            (mount.path / f"65K_s{seed}").stat()
+        meanwhile = not reading.done()
+        data = reading.result()
+    os.close(fd)
+    with dgenfs.open(LONG) as expected:
+        expected.seek(tail)
+        assert data == expected.read(TAIL)
+    with path.open("rb") as again:  # what was kept of it is right too
+        again.seek(tail)
+        assert again.read() == data
+    assert meanwhile
+
+
+def is_refused(mount: Mount, fd: int) -> bool:
+    reconfigure_mount(mount.path)
+    try:
+        os.pread(fd, 1, 1 << 30)
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        return True
+    return False
 
 
 def two_trees_of_one_number() -> tuple[str, str]:

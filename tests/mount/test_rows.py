@@ -71,6 +71,26 @@ def test_a_row_used_again() -> None:
     assert row[SIZE] == 5
 
 
+def test_a_row_that_is_being_read_when_it_is_removed() -> None:
+    """It is used again only when all requests of then have ended, whatever came later."""
+    table = Rows()
+    index = table.add(77, 0, spec(7))
+    fh = table.handle(index, 0)
+    before = table.table[index, : lookups.INODE].copy()
+    row, _ = table.resolve(fh)
+    table.requests = lambda: frozenset({2, 4})
+    table.remove(index)
+    bad(table, fh)
+    table.requests = lambda: frozenset({4, 6})
+    other = table.add(88, 0, spec(5))
+    assert other != index
+    assert (table.table[index, : lookups.INODE] == before).all()
+    table.remove(other)
+    table.requests = lambda: frozenset({6, 8})
+    assert table.add(99, 0, spec(3)) == index
+    assert row[SIZE] == 7
+
+
 def test_tags_start_over() -> None:
     table = Rows()
     index = table.add(1, 0, spec())
