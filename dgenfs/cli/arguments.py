@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dgenfs.machine.directories import is_directory
 from dgenfs.names.catalog import ROOT, Directory, File, find_file
 from dgenfs.names.file_set import ProfileFile
-from dgenfs.names.grammar import MAX_SEED, SpecError, parse_size
+from dgenfs.names.grammar import MAX_EXTENSION, MAX_SEED, SpecError, parse_size
 from dgenfs.names.suggest import nearest_name
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ LEFT_BEHIND = (
     ".Trash-*",
 )
 
-_TREE_FILE = re.compile(r"([0-9]{6,10})\.[A-Za-z][A-Za-z0-9]{0,7}")
+_TREE_FILE = re.compile(rf"([0-9]{{6,10}})\.[A-Za-z][A-Za-z0-9]{{0,{MAX_EXTENSION - 1}}}")
 _SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX_SEED
 
 
@@ -113,10 +113,10 @@ def part_of(file: File, offset: str, length: str | None) -> "View":
 def require_name(name: str, data_set: "DataSet | None") -> None:
     """Raise SpecError if nothing can hold what ``--as`` says."""
     if data_set is not None:
-        data_set.top.find(name.split("/"))
+        data_set.top.find(name.rstrip("/").split("/"))
         return
     try:
-        ROOT.child(name)
+        ROOT.child(name.rstrip("/"))
     except SpecError:
         find_file(PurePath(name))
 
@@ -132,10 +132,14 @@ def expected(path: Path, name: str | None) -> File | Directory:
     try:
         if not directory:
             return find_file(PurePath(name) if name else absolute(path))
-        node = ROOT.child(name or path.resolve().name)
+        node = ROOT.child((name or "").rstrip("/") or path.resolve().name)
     except SpecError as error:
         if name is not None:
             raise
+        within = None if directory else tree_file(path)
+        if within is not None:
+            said = f"{path}: {error}; if it is a file of a tree, say --as {within}"
+            raise ValueError(said) from error
         nearest = nearest_name(error.name)
         example = f", such as --as {nearest}" if nearest else ""
         raise ValueError(f"{path}: {error}; say what it holds: --as NAME{example}") from error
@@ -158,7 +162,7 @@ def expected_by_profile(
     top = data_set.top
     directory = stat.S_ISDIR(path.stat().st_mode)
     if name is not None:
-        node = top.find(name.split("/"))
+        node = top.find(name.rstrip("/").split("/"))
         if directory == isinstance(node, ProfileFile):
             raise ValueError(f"{path}: is {'a' if directory else 'no'} directory, unlike {name}")
         return node
@@ -180,8 +184,11 @@ def tree_file(path: Path) -> str | None:
     """
     matched = _TREE_FILE.fullmatch(path.name)
     whole = absolute(path)
-    if matched is None or find_file(whole).spec.tree:
+    if matched is None:
         return None
+    with suppress(SpecError):  # 000001.parquet is not the name of a file of one byte
+        if find_file(whole).spec.tree:
+            return None
     file = int(matched[1])
     for above in whole.parents:
         try:

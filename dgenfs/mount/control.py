@@ -15,6 +15,7 @@ from dgenfs.kernels import counters
 from dgenfs.kernels.cache import BLOCK, EXTENT
 from dgenfs.mount.metrics import cache_stats
 from dgenfs.mount.workers import Workers
+from dgenfs.names.grammar import TOPOLOGY
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class ReportFile:
 class TopologyFile:
     """NUMA nodes, their workers and caches; takes new settings."""
 
-    name = b".topology"
+    name = TOPOLOGY.encode()
     mode = 0o600
 
     def __init__(self, workers: Workers) -> None:

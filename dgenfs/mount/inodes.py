@@ -74,7 +74,7 @@ class Inodes:
 
     Attributes:
         rows: the names' rows, for the workers.
-        listed: names that the root's listing shows, by inode.
+        listed: names that the root's listing shows beside the data set, by inode.
         data_set: what stands in the root beside all names, and before them; None for nothing.
         added: how often a name became known to the kernel; for the caller to set back.
         counted: the same of a profile's nodes that are not kept.
@@ -100,6 +100,8 @@ class Inodes:
         self.counted = 0
         self.listed: dict[int, str] = {}
         for text in listed:
+            if data_set is not None and data_set.top.holds(text):
+                continue  # it is listed with the data set, whose it is
             inode = self._add(text)
             self.reference(inode)
             self.listed[inode] = text

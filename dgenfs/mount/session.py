@@ -33,6 +33,7 @@ from dgenfs.mount.python_plane import Reader
 from dgenfs.mount.seam import Seam, fuse_descriptors
 from dgenfs.mount.workers import KICK, Workers, check_cache
 from dgenfs.names.data_set import DataSet
+from dgenfs.names.grammar import METRICS, STATS
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +125,8 @@ def _operations(inodes: Inodes, opening: Opening, workers: Workers, path: Path) 
     stats = Stats(workers, counters)
     files = (
         TopologyFile(workers),
-        ReportFile(b".stats", lambda: as_json(stats.collect())),
-        ReportFile(b".metrics", stats.prometheus),
+        ReportFile(STATS.encode(), lambda: as_json(stats.collect())),
+        ReportFile(METRICS.encode(), stats.prometheus),
     )
     reader = Reader(workers, counters)
     return Operations(inodes, files, reader, opening, counters, path)

@@ -10,9 +10,10 @@ from the next size that none of their errors matters.
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Protocol
 
@@ -21,6 +22,8 @@ WORDS = 1 << 64
 
 _DOUBLES = NormalDist()
 _DOUBT = 1e-12  # relative error of a calculation in doubles, thousands of times what it is at most
+_STEPS = 64  # of an integral, in each deviation
+_ENDS = 9  # deviations to both sides, about where the last of 2^64 words is
 _MOST_EXPONENT = 32.0  # of a size that doubles may decide; larger ones have no digits to spare
 
 _ARITHMETIC = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN)
@@ -83,6 +86,10 @@ class Distribution(Protocol):
     def extremes(self) -> tuple[int, ...]:
         """Sizes that are possible, the least and the largest among them."""
 
+    @property
+    def mean(self) -> float:
+        """Mean of the sizes, bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -103,32 +110,43 @@ class Fixed:
         """It."""
         return (self.bytes,)
 
+    @property
+    def mean(self) -> float:
+        """It."""
+        return self.bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Normal:
     """Sizes are normally distributed.
 
     Attributes:
-        mean: bytes.
+        center: their mean before they are clipped, bytes.
         deviation: bytes.
         least: sizes below it become it.
         most: sizes above it become it.
     """
 
-    mean: Decimal
+    center: Decimal
     deviation: Decimal
     least: int
     most: int
 
     def size(self, word: int) -> int:
-        """Return mean + z * deviation."""
-        mean, deviation = float(self.mean), float(self.deviation)
-        nearly = mean + _nearly_deviate(word) * deviation
-        size = _certain(nearly, _DOUBT * (mean + 10 * deviation))
+        """Return center + z * deviation."""
+        center, deviation = float(self.center), float(self.deviation)
+        nearly = center + _nearly_deviate(word) * deviation
+        size = _certain(nearly, _DOUBT * (center + 10 * deviation))
         if size is not None:
             return min(max(size, self.least), self.most)
-        value = _ARITHMETIC.fma(deviate(word), self.deviation, self.mean)
+        value = _ARITHMETIC.fma(deviate(word), self.deviation, self.center)
         return _clipped(value, self.least, self.most)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the sizes, which are clipped."""
+        center, deviation = float(self.center), float(self.deviation)
+        return _mean(lambda z: min(max(center + z * deviation, self.least), self.most))
 
     @property
     def extremes(self) -> tuple[int, ...]:
@@ -165,6 +183,13 @@ class LogNormal:
         return _clipped(value, self.least, self.most)
 
     @property
+    def mean(self) -> float:
+        """Mean of the sizes, which are clipped."""
+        mu, sigma = float(self.mu), float(self.sigma)
+        most = math.log(max(1, self.most))
+        return _mean(lambda z: max(math.exp(min(mu + z * sigma, most)), self.least))
+
+    @property
     def extremes(self) -> tuple[int, ...]:
         """Of the first word and the last."""
         return self.size(0), self.size(WORDS - 1)
@@ -190,6 +215,13 @@ class Weighted:
     def extremes(self) -> tuple[int, ...]:
         """All of them."""
         return self.sizes
+
+    @property
+    def mean(self) -> float:
+        """Mean of the sizes by their weights."""
+        weights = (after - before for before, after in pairwise((0, *self.sums)))
+        total = sum(size * weight for size, weight in zip(self.sizes, weights, strict=True))
+        return total / self.sums[-1]
 
 
 def deviate(word: int) -> Decimal:
@@ -217,6 +249,15 @@ def _nearly_deviate(word: int) -> float:
     # Of the lower half, as probabilities near 1 have few digits.
     z = _DOUBLES.inv_cdf((2 * min(word, WORDS - 1 - word) + 1) / (2 * WORDS))
     return z if word < WORDS // 2 else -z
+
+
+def _mean(size: Callable[[float], float]) -> float:
+    """Return the mean of what is a function of a normal deviate, by the trapezoidal rule."""
+    steps = [step / _STEPS for step in range(-_ENDS * _STEPS, _ENDS * _STEPS + 1)]
+    densities = list(map(_DOUBLES.pdf, steps))
+    return sum(size(z) * density for z, density in zip(steps, densities, strict=True)) / sum(
+        densities
+    )
 
 
 def _certain(value: float, doubt: float) -> int | None:

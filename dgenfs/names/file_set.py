@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DATA, OFFSETS, SIZES = range(3)
 SUFFIXES = ("", ".off.idx", ".sz.idx")  # of a data file, and of its indices, as DLIO has them
 NUMBER_BYTES = 8  # in an index
-SAMPLE = 1000  # files that the size of a larger set is estimated from
+MOST_ADDED = 1000  # files whose sizes are added up; of more the sum is estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +134,12 @@ class FileSet:
 
     @property
     def total_size(self) -> int:
-        """Bytes of all files; of a set of more than SAMPLE files as many times its first ones'."""
+        """Bytes of all files; of more than MOST_ADDED as many times their distribution's mean."""
         if isinstance(self.sizes, Fixed):
             return self.files * self.sizes.bytes
-        some = min(self.files, SAMPLE)
-        return sum(map(self.size, range(some))) * self.files // max(1, some)
+        if self.files > MOST_ADDED:
+            return round(self.files * self.sizes.mean)
+        return sum(map(self.size, range(self.files)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dgenfs.escapes import escaped
 
 SIDECARS = ("sha256", "sha1", "md5", "blake2b", "xxh128", "crc32")
 DEFAULT_EXTENSION = "bin"
+TOPOLOGY, STATS, METRICS = CONTROL_FILES = (".topology", ".stats", ".metrics")  # in a mount's root
 MAX_EXTENSION = 11  # characters
 INDEXED, INDEX = "tfrecord", "idx"  # the container whose index has a name, and what that ends in
 MAX_NAME = 255  # bytes, NAME_MAX of limits.h
@@ -23,6 +24,7 @@ MAX_DEDUP_MILLI = 1000 * 1000
 MAX_COMPRESS_MILLI = 20 * 1000
 MAX_SEED = 2**64 - 1
 
+_SIZES = "a size is 0 to 2^63-1 bytes (8E-1)"
 _LETTERS = "KMGTPE"
 UNITS: dict[str, int] = (
     {"": 1, "B": 1}
@@ -107,6 +109,8 @@ def parse_size(text: str) -> int:
     try:
         return Parser(text).size(text)
     except SpecError as error:
+        if error.rule == _SIZES:
+            raise ValueError(f"'{escaped(text)}': {_SIZES}") from error
         raise ValueError(f"'{escaped(text)}' is not a size such as 4096, 1.5M or 10GB") from error
 
 
@@ -215,7 +219,7 @@ class Parser:
         if matched[2]:
             size += int(matched[2] + matched[3])
         if not 0 <= size <= MAX_SIZE:
-            self.fail(text, "a size is 0 to 2^63-1 bytes (8E-1)")
+            self.fail(text, _SIZES)
         return size
 
     def number(self, text: str) -> int:

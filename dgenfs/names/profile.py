@@ -19,6 +19,7 @@ from dgenfs.names.data_set import DataSet, Folder
 from dgenfs.names.distributions import Distribution, Fixed, LogNormal, Normal, Weighted
 from dgenfs.names.file_set import NUMBER_BYTES, SUFFIXES, FileSet
 from dgenfs.names.grammar import (
+    CONTROL_FILES,
     MAX_COMPRESS_MILLI,
     MAX_DEDUP_MILLI,
     MAX_EXTENSION,
@@ -38,6 +39,7 @@ MAX_WEIGHT = 10**9
 INDEXED = "indexed_binary"  # DLIO's name of a format of records and two indices
 USUAL_NAME = "img_{index}_of_{files}.{format}"  # DLIO's
 
+_RESERVED = f"the root of a mount has files {', '.join(CONTROL_FILES)} of its own"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _FORMAT = re.compile(f"[A-Za-z][A-Za-z0-9]{{0,{MAX_EXTENSION - 1}}}")
 
@@ -77,7 +79,10 @@ def _factor(scale: str) -> Fraction:
     # Few digits, as an exponent of a billion is a number that nobody can wait for.
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?|\.[0-9]{1,12}", scale) and Fraction(scale) > 0:
         return Fraction(scale)
-    raise ValueError(f"--scale '{escaped(scale)}': is a number above 0, such as 0.01")
+    raise ValueError(
+        f"--scale '{escaped(scale)}': is a number above 0, such as 0.01, without an exponent and of"
+        " at most 12 digits before the point and 12 behind it"
+    )
 
 
 def _path(profile: str) -> Path:
@@ -122,6 +127,9 @@ def _file_set(table: Table, number: int, seed: int, scale: Fraction) -> FileSet:
         compress_milli=table.ratio("compress", MAX_COMPRESS_MILLI),
         indexed=named == INDEXED,
     )
+    reserved = () if made.directory or made.subfolders else CONTROL_FILES
+    if any(made.find(one) for one in reserved):
+        table.fail("name", _RESERVED)
     made = _with_sizes(table, made)
     table.close()
     return made
@@ -132,6 +140,8 @@ def _directory(table: Table) -> tuple[str, ...]:
     names = tuple(text.split("/")) if text else ()
     for name in names:
         _require_component(table, "directory", name)
+    if names and names[0] in CONTROL_FILES:
+        table.fail("directory", _RESERVED, names[0])
     if len(text.encode(errors="surrogatepass")) > MAX_NAME:
         table.fail("directory", f"has at most {MAX_NAME} bytes")
     return names
@@ -204,28 +214,45 @@ def _of_records(table: Table, made: FileSet) -> FileSet:
     """Return a set whose files are the smallest that hold so many records."""
     if made.record is None:
         table.fail("record", "is missing: its bytes, as there is no size")
-    records = table.whole("records", 1, MAX_SIZE // max(made.record, NUMBER_BYTES))
+    records = table.whole("records", 1, MAX_SIZE)
     size = records * made.record
+    if size > MAX_SIZE:
+        table.fail("records", f"of {made.record} bytes have more than 2^63-1 together", records)
     if made.extension in EXTENSIONS:
-        low, high = size - 1, max(2 * size, _least(made))
-        while _records(table, made, high) < records:
+        low, high = size - 1, 2 * size
+        while not _is_enough(made, high, records):
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            enough = middle >= _least(made) and _records(table, made, middle) >= records
-            low, high = (low, middle) if enough else (middle, high)
+            low, high = (low, middle) if _is_enough(made, middle, records) else (middle, high)
         size = high
+        try:
+            made.spec_of(size, 0)
+        except SpecError as error:
+            _, _, advice = _rule(error).partition("; ")
+            said = f"a {made.extension} file cannot have so many of {made.record} bytes"
+            table.fail("records", f"{said}; {advice}" if advice else said, records)
     made = replace(made, sizes=Fixed(size))
     _require_possible(table, "records", made, size)
     return made
 
 
-def _records(table: Table, made: FileSet, size: int) -> int:
-    """Return how many records a container of ``size`` bytes has."""
-    _require_possible(table, "records", made, size)
-    container = made.spec_of(size, 0).container
+def _is_enough(made: FileSet, size: int, records: int) -> bool:
+    """Return whether a container of ``size`` bytes holds so many records, or is too large."""
+    if size < _least(made):
+        return False
+    try:
+        container = made.spec_of(size, 0).container
+    except SpecError:
+        return True
     assert container is not None
-    return container.records
+    assert made.record is not None
+    return container.records >= records and container.payload >= records * made.record
+
+
+def _rule(error: SpecError) -> str:
+    """Return the rule that the plain name of a file breaks, in words of profiles."""
+    return error.rule.replace("name an r of", "say a record of")
 
 
 def _require_possible(table: Table, key: str, made: FileSet, size: int) -> None:
@@ -233,7 +260,7 @@ def _require_possible(table: Table, key: str, made: FileSet, size: int) -> None:
     try:
         made.spec_of(size, 0)
     except SpecError as error:
-        table.fail(key, f"{size} bytes: {error.rule}")
+        table.fail(key, f"{size} bytes: {_rule(error)}")
     if made.indexed and NUMBER_BYTES * made.samples(size) > MAX_SIZE:
         table.fail(key, f"the index of a file of {size} bytes has more than {MAX_SIZE}")
 
@@ -335,7 +362,7 @@ def _require_distinct(
                         fail("subfolders", f"one may be called as the directory '{name}'")
             elif any(one.find(name) for name in names):
                 fail("name", "a file is called as a directory is")
-            elif folder.subfolders and re.fullmatch("[0-9]*", "".join(one.name)):
+            elif one.files and folder.subfolders and re.fullmatch("[0-9]*", "".join(one.name)):
                 fail("name", "a file may be called as a subfolder is")
             for other in sets[: one.number]:
                 same = other.directory == one.directory
@@ -345,12 +372,22 @@ def _require_distinct(
 
 def _require_unlike(one: FileSet, other: FileSet, table: Table) -> None:
     """Raise ProfileError if files of two sets in one directory may have the same name."""
+    if one.digits and other.digits:
+        alike = one.files > 0 and other.files > 0 and _are_alike(one, other)
+    else:
+        single, more = (other, one) if one.digits else (one, other)
+        names = (single.file_name(0) + suffix for suffix in SUFFIXES[: single.kinds])
+        alike = single.files > 0 and any(more.find(name) for name in names)
+    if alike:
+        said = f"set {other.number + 1} may have files of the same name in this directory"
+        table.fail("name", f"{said}: give them another start or end")
+
+
+def _are_alike(one: FileSet, other: FileSet) -> bool:
+    """Return whether numbers of any length can make two sets' names the same."""
     (before, behind), (other_before, other_behind) = one.name, other.name
-    for suffix in SUFFIXES[: one.kinds]:
-        for other_suffix in SUFFIXES[: other.kinds]:
-            starts = before.startswith(other_before) or other_before.startswith(before)
-            own, others = behind + suffix, other_behind + other_suffix
-            ends = own.endswith(others) or others.endswith(own)
-            if starts and ends:
-                said = f"set {other.number + 1} may have files of the same name in this directory"
-                table.fail("name", f"{said}: give them another start or end")
+    if not (before.startswith(other_before) or other_before.startswith(before)):
+        return False
+    ends = [behind + suffix for suffix in SUFFIXES[: one.kinds]]
+    others = [other_behind + suffix for suffix in SUFFIXES[: other.kinds]]
+    return any(a.endswith(b) or b.endswith(a) for a in ends for b in others)

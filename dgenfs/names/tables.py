@@ -15,6 +15,7 @@ from dgenfs.names.grammar import parse_size
 MAX_BYTES = 1 << 20  # of a file
 
 _LINE = re.compile(r"\(at line ([0-9]+), column ([0-9]+)\)\Z")
+_DIGITS = re.compile("[0-9](?:_?[0-9]){639}")  # Python may be told to take no more, or up to 4300
 _AT_END = " (at end of document)"
 
 
@@ -53,6 +54,9 @@ def _text(path: Path) -> str:
 
 def _syntax(path: Path, text: str, error: Exception) -> str:
     """Return what is wrong with a file that is no TOML."""
+    if str(error).startswith("Exceeds the limit") and (digits := _DIGITS.search(text)) is not None:
+        line = text.count("\n", 0, digits.start()) + 1
+        return f"{path}:{line}: is no TOML: a whole number has 64 bits, and this one more"
     said = str(error) if isinstance(error, ValueError) else "a number or a nesting is too large"
     if (found := _LINE.search(said)) is not None:
         said = f"{said[: found.start()].rstrip()}, column {found[2]}"
@@ -177,7 +181,10 @@ class Table:
 
 
 def _shown(value: object) -> str:
-    text = escaped(str(value))
+    try:
+        text = escaped(str(value))
+    except ValueError:  # Python does not write whole numbers of thousands of digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 64 else f"{text[:64]}..."
 
 

@@ -166,6 +166,11 @@ def test_a_lone_file_of_a_tree(copies: Path) -> None:
             f" if it is a file of a tree, say --as {tree}/000001.bin"
         )
     assert shell(f"dgenfs verify .{lone} --as 3x5KB_d1_c1/000001.bin", copies).returncode == 0
+    for name in ("000001.parquet", "000001.abcdefghijk"):
+        (copies / "lone" / name).write_bytes(bytes(300))
+        done = shell(f"dgenfs verify lone/{name}", copies)
+        said = done.stdout.splitlines()[0] if done.stdout else done.stderr.strip()
+        assert said.endswith(f"; if it is a file of a tree, say --as TREE/{name}")
 
 
 def test_a_short_file(copies: Path) -> None:

@@ -23,6 +23,23 @@ UNET = Normal(Decimal(146_600_628), Decimal(68_341_808), 4097, MAX_SIZE)
 HOMES = LogNormal(Decimal("9.48"), Decimal("2.46"), 0, MAX_SIZE)
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        UNET,
+        Normal(Decimal(1000), Decimal(900), 0, 1500),
+        LogNormal(Decimal("9.48"), Decimal("1.2"), 0, MAX_SIZE),
+        LogNormal(Decimal("9.48"), Decimal("2.46"), 100, 50_000),
+        LogNormal(Decimal(100), Decimal(100), 0, MAX_SIZE),
+        Weighted((10, 5000, 20), (3, 4, 9)),
+        Fixed(7),
+    ],
+)
+def test_means(sizes: Normal | LogNormal | Weighted | Fixed) -> None:
+    drawn = [sizes.size(word) for word in range(1 << 50, 1 << 64, 1 << 50)]
+    assert sizes.mean == pytest.approx(statistics.mean(drawn), rel=0.01)
+
+
 def words(count: int) -> list[int]:
     """As a data set of seed 0 has them."""
     found = []
@@ -75,7 +92,7 @@ def test_doubles_decide_nothing(word: int, mean: int, share: float) -> None:
     deviation = min(MAX_SIZE, int(mean * share))
     normal = Normal(Decimal(mean), Decimal(deviation), 0, MAX_SIZE)
     context = decimal.Context(prec=28, rounding=decimal.ROUND_HALF_EVEN)
-    exact = context.fma(deviate(word), normal.deviation, normal.mean)
+    exact = context.fma(deviate(word), normal.deviation, normal.center)
     assert normal.size(word) == clipped(exact)
     for mu, sigma in (("9.48", "2.46"), (str(Decimal(mean % 4000) / 100), f"{share:.3f}")):
         made = LogNormal(Decimal(mu), Decimal(sigma), 0, MAX_SIZE)

@@ -206,6 +206,8 @@ def test_scale(tmp_path: Path) -> None:
             for index in range(min(one.files, other.files)):
                 assert one.spec(index) == other.spec(index)
         assert scaled.mark != whole.mark
+    with pytest.raises(ValueError, match="without an exponent and of at most 12 digits"):
+        made(tmp_path, MIXED, "1e9")
     for scale in ("0", "-1", "x", "", "1e9", "inf", "nan", "0.0", "1" * 13):
         with pytest.raises(ValueError, match="--scale"):
             made(tmp_path, MIXED, scale)
@@ -221,7 +223,8 @@ ERRORS = [
     ("\n\na = [", 3, "is no TOML: Invalid value, at its end"),
     ("a = " + "[" * 9999, None, "is no TOML: a number or a nesting is too large"),
     ("a = 1e99999999999999999999", None, "is no TOML: a number or a nesting is too large"),
-    ("a = " + "9" * 9999, None, "is no TOML: Exceeds the limit"),
+    ("\na = " + "9" * 9999, 2, "is no TOML: a whole number has 64 bits, and this one more"),
+    ("seed = 0x" + "f" * 9999, 1, "seed = a number of thousands of digits: is a whole number"),
     (set_of(size=1), 1, "files: is missing: say how many there are"),
     (set_of(files=1), 1, "records: is missing: say size, the bytes of a file, or records"),
     (set_of(files=1, size=1) + set_of(files=2, name="x"), 6, "name = x: has {index} once"),
@@ -230,6 +233,38 @@ ERRORS = [
     (set_of(files=10**9 + 1, size=1), 2, "files = 1000000001: is a whole number from 0 to 10000"),
     (set_of(files=1, size="140X"), 3, "size: '140X' is not a size such as 4096, 1.5M or 10GB"),
     (set_of(files=1, size=-1), 3, "size = -1: is a size such as 4096, '1.5M' or '10GB'"),
+    (set_of(files=1, size="8E"), 3, "size: '8E': a size is 0 to 2^63-1 bytes (8E-1)"),
+    (
+        set_of(files=1, format="npy", records=3, record="8E-1"),
+        4,
+        "records = 3: of 9223372036854775807 bytes have more than 2^63-1 together",
+    ),
+    (
+        set_of(files=1, format="tfrecord", records=3, record="4G"),
+        4,
+        "records = 3: a tfrecord file cannot have so many of 4294967296 bytes; say a record of at",
+    ),
+    (
+        set_of(files=1, format="safetensors", records=10**8, record=1),
+        4,
+        "records = 100000000: a safetensors file cannot have so many of 1 bytes; say a record of",
+    ),
+    (
+        set_of(files=1, format="parquet", size="8G", record="4G"),
+        4,
+        "size: 8589934592 bytes: a value of parquet has at most",
+    ),
+    (set_of(files=1, size=1, name=".stats"), 4, "name: the root of a mount has files .topology"),
+    (
+        set_of(files=1, size=1, directory=".metrics/x"),
+        4,
+        "directory = .metrics: the root of a mount has files .topology, .stats, .metrics of its",
+    ),
+    (
+        set_of(files=9, size=1, name="disk{index}") + set_of(files=1, size=1, name="disk8"),
+        8,
+        "name: set 1 may have files of the same name",
+    ),
     (set_of(files=1, size=1.5), 3, "size = 1.5: is a size such as"),
     (set_of(files=1, size=2**63), 3, "size = 9223372036854775808: is a size"),
     (set_of(files=1, format="npy", size=5), 4, "size: 5 bytes: "),
