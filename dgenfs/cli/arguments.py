@@ -177,6 +177,16 @@ def expected_by_profile(
     )
 
 
+def part_of_data_set(path: Path, data_set: "DataSet") -> str | None:
+    """Return the directory of a data set that the end of ``path`` names, None if it names none."""
+    parts = absolute(path).parts
+    for start in range(1, len(parts)):
+        with suppress(SpecError):
+            node = data_set.top.find(parts[start:])
+            return None if isinstance(node, ProfileFile) else node.path
+    return None
+
+
 def tree_file(path: Path) -> str | None:
     """Return for ``--as`` whose tree's file ``path`` seems to be, by the directories above it.
 

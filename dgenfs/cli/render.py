@@ -51,9 +51,9 @@ def as_text(report: FileReport | TreeReport, hint: str | None = None) -> Rendera
 
     Args:
         report: what was found.
-        hint: what to do about a file that is different.
+        hint: what to do about a path that is different.
     """
-    return _tree(report) if isinstance(report, TreeReport) else _file(report, hint)
+    return _tree(report, hint) if isinstance(report, TreeReport) else _file(report, hint)
 
 
 def _file(report: FileReport, hint: str | None = None) -> RenderableType:
@@ -128,7 +128,7 @@ def _belongs(extent: Extent, file: int) -> str:
     return where if extent.seed is None else f"{where} of seed {extent.seed}"
 
 
-def _tree(report: TreeReport) -> RenderableType:
+def _tree(report: TreeReport, hint: str | None) -> RenderableType:
     style = "green" if report.identical else "red"
     head = Text(
         f"{escaped(str(report.path))}: {report.identical_files} of {report.files} files identical,"
@@ -140,6 +140,8 @@ def _tree(report: TreeReport) -> RenderableType:
         head.append(f", {report.unreadable_paths} unreadable")
     if report.excluded_files:
         head.append(f", {report.excluded_files} excluded")
+    if hint is not None:
+        head.append(f"; {escaped(hint)}")
     lines: list[RenderableType] = [head]
     lines += [_file(file) for file in report.different[:SHOWN]]
     if report.omitted_extents:

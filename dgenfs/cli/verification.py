@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dgenfs.cli import render
-from dgenfs.cli.arguments import expected, expected_by_profile, tree_file
+from dgenfs.cli.arguments import expected, expected_by_profile, part_of_data_set, tree_file
 from dgenfs.cli.terminal import UNREAD, print_error, print_json, print_text, progress
 from dgenfs.names.catalog import Directory, File
 from dgenfs.names.data_set import DataSet, ProfileDirectory
@@ -112,9 +112,14 @@ class Verification:
         )
 
     def _hint(self, report: FileReport | TreeReport) -> str | None:
-        """Return what to say instead, where a file's own name is not likely to be what it holds."""
+        """Return what to say instead, where a path's own name is not likely to be what it holds."""
         options = self._options
-        if isinstance(report, TreeReport) or options.as_name is not None or options.data_set:
+        if isinstance(report, TreeReport):
+            if options.data_set is None or options.as_name is not None or report.identical_files:
+                return None
+            directory = part_of_data_set(report.path, options.data_set)
+            return directory and f"if it is a copy of {directory}, say --as {directory}"
+        if options.as_name is not None or options.data_set:
             return None
         if report.size == report.expected_size:
             return None

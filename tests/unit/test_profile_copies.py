@@ -181,6 +181,8 @@ def test_commands(tmp_path: Path, copy: Path) -> None:
     found = json.loads(dgenfs("verify", "copy", "--json", code=1).stdout)
     assert [one["missing"] for one in found["reports"]] == [[file]]
     dgenfs("verify", "copy/train/2", "--as", "train/2/")
+    said = dgenfs("verify", "copy/train/2", code=1).stdout.splitlines()[0]
+    assert said.endswith("unexpected; if it is a copy of train/2, say --as train/2")
     said = dgenfs("verify", "copy/train/2", "--as", file, code=2).stderr
     assert said == f"dgenfs: copy/train/2: is a directory, unlike {file}\n"
     said = dgenfs("verify", "copy", "--as", "train/9", code=2).stderr

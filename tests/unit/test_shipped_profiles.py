@@ -41,6 +41,8 @@ def test_shipped_sizes() -> None:
         assert container is not None
         assert (container.records, container.record, container.last) == (records, record, record)
         assert container.rest == 0
+    # All 10^6 sizes were added up once.
+    assert read("home-directories").top.size == pytest.approx(271.09e9, rel=0.01)
     container = read("mlperf-cosmoflow").sets[0].spec(17).container
     assert container is not None
     assert container.records == 1
