@@ -8,12 +8,12 @@ from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.verifying.reports import Unreadable
 
 
-def empty_directories(path: Path, data_set: ProfileDirectory) -> Iterator[tuple[str, bool]]:
-    """Yield the directories with nothing in them, which no file tells of, and if they are there."""
+def missing_directories(path: Path, data_set: ProfileDirectory) -> Iterator[str]:
+    """Yield the directories with nothing in them, which no missing file tells of."""
     for directory in data_set.below():
         inside = data_set.path_of(directory)
-        if directory.count == 0:
-            yield f"{inside}/", os.path.lexists(path / inside)
+        if directory.count == 0 and not os.path.lexists(path / inside):
+            yield f"{inside}/"
 
 
 def others_in(path: Path, data_set: ProfileDirectory) -> Iterator[str | Unreadable]:

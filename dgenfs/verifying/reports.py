@@ -189,7 +189,7 @@ class TreeReport:
     Attributes:
         path: the directory.
         name: canonical name of the tree.
-        files: files the tree should have; a data set's empty directories count as files.
+        files: files the tree should have, and a data set's empty directories that are missing.
         identical_files: files without a wrong byte.
         different: reports of files with wrong bytes, at most MAX_PATHS.
         different_files: number of them all.

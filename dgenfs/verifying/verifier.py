@@ -24,7 +24,7 @@ from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.comparing import CHUNK, Buffers, Comparison, Damage, OtherSeeds
-from dgenfs.verifying.data_sets import empty_directories, others_in
+from dgenfs.verifying.data_sets import missing_directories, others_in
 from dgenfs.verifying.reading import NotAFileError, opened
 from dgenfs.verifying.reports import (
     MAX_EXTENTS,
@@ -221,12 +221,9 @@ class Verifier:
                 # The threads share the chunks of one file.
                 for file in some:
                     _add(report, self._profile_file(path, data_set, file, progress, MAX_EXTENTS))
-        for empty, found in empty_directories(path, data_set):
+        for empty in missing_directories(path, data_set):
             report.files += 1
-            if found:
-                report.identical_files += 1
-            else:
-                report.add_missing(empty)
+            report.add_missing(empty)
         self._add_others(report, others_in(path, data_set))
         return report
 
