@@ -19,6 +19,7 @@ MOST = 4 << 20  # bytes of a CRC that is not long: 0.3 ms
 # Requests whose numbers are kept apart: more than wait, which the kernel numbers one after the
 # other. One that takes another's place makes that one's client wait to the end, no more.
 GIVEN_UP = 1 << 14
+NOBODY = np.uint64(2**64 - 1)  # the number of no request; the kernel's own are even
 
 
 class Duty(NamedTuple):
@@ -30,7 +31,7 @@ class Duty(NamedTuple):
         waiting: int32, pipe that READs go to which must wait for a long CRC, each READ_REQUEST
             bytes; not blocking.
         most: uint64, bytes of a CRC that is not long.
-        given_up: uint64[GIVEN_UP], numbers of requests whose clients wait no longer.
+        given_up: uint64[GIVEN_UP], numbers of requests whose clients wait no longer, else NOBODY.
     """
 
     requests: np.int32

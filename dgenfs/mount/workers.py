@@ -17,7 +17,7 @@ from dgenfs.content.layout import MAX_UNIT, Layout
 from dgenfs.kernels import counters as counts
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
 from dgenfs.kernels.digests import UNLIMITED
-from dgenfs.kernels.duties import GIVEN_UP, MOST, Duty
+from dgenfs.kernels.duties import GIVEN_UP, MOST, NOBODY, Duty
 from dgenfs.kernels.fill import fill
 from dgenfs.kernels.fuse import ENTRY_WORDS, READ_REQUEST
 from dgenfs.kernels.opening import Opening
@@ -100,7 +100,7 @@ class Workers:
         self._stop = np.zeros(1, np.int64)
         self._fuse = self._control = -1
         self._queue: tuple[int, ...] = ()  # a pipe's ends, with reads that wait for a long CRC
-        self._given_up: NDArray[np.uint64] = np.zeros(GIVEN_UP, np.uint64)
+        self._given_up: NDArray[np.uint64] = np.full(GIVEN_UP, NOBODY)
         self._entry: NDArray[np.uint64] = np.zeros(ENTRY_WORDS, np.uint64)
         self._on_disconnect: Callable[[], None] = lambda: None
         self._on_failure: Callable[[str], None] = lambda _: None

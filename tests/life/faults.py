@@ -103,8 +103,8 @@ def worker(how: str) -> None:
     tried = set()
 
     def failing_serve(*arguments: Any) -> int:
-        fuse, control, counters = arguments[0], arguments[1], arguments[-1]
-        if id(counters) in tried:
+        fuse, control, duty, counters = *arguments[:3], arguments[-1]
+        if id(counters) in tried or duty.requests != fuse:
             return int(serve(*arguments))
         tried.add(id(counters))
         while True:
@@ -125,11 +125,14 @@ def worker(how: str) -> None:
 
 def workers_that_fail(when: str) -> None:
     """All workers fail for good, at once or after the first read at BAD_OFFSET."""
+    serve = workers.serve  # type: ignore[attr-defined]
     failing = when == "at once"
 
     def failing_serve(*arguments: Any) -> int:
         nonlocal failing
-        fuse, control, counters = arguments[0], arguments[1], arguments[-1]
+        fuse, control, duty, counters = *arguments[:3], arguments[-1]
+        if duty.requests != fuse:
+            return int(serve(*arguments))
         while not failing:
             try:
                 request = os.read(fuse, 1 << 14)

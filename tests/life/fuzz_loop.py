@@ -57,6 +57,7 @@ class Loop:
             within[used] = before[used]
             setattr(self._rows, attribute, within)
         given_up = guarded(duties.GIVEN_UP, np.uint64)
+        given_up[:] = duties.NOBODY
         taken, put_off = os.pipe()
         os.set_blocking(put_off, False)
         self.waiting = [taken, put_off]  # reads that wait for a CRC of more than LONG bytes
