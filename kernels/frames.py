@@ -230,6 +230,49 @@ def put_own(out, at, length, program, run, within, repetition, file, ready, row,
     return np.uint64(DONE)
 
 
+@inlined
+def piece_at(run, offset, rest):
+    """Return where a byte of a file is in its run, and how many that follow are of the same.
+
+    Args:
+        run: uint64, address of the run.
+        offset: uint64, of the byte.
+        rest: uint64, the most bytes.
+
+    Returns:
+        The repetition and the bytes of it before the byte (uint64 each); whether it is in the hole;
+        the number of bytes (int64).
+    """
+    head, stride = word(run, HEAD), word(run, STRIDE)
+    behind = head + word(run, HOLE)
+    repetition = (offset - word(run, START)) // stride
+    within = (offset - word(run, START)) % stride
+    end = head if within < head else behind if within < behind else stride
+    return repetition, within, head <= within < behind, np.int64(min(rest, end - within))
+
+
+@inlined
+def payload_position(run, repetition, within):
+    """Return where in the payload (uint64) a byte of a run's hole is."""
+    return word(run, PAYLOAD) + repetition * word(run, HOLE) + (within - word(run, HEAD))
+
+
+@inlined
+def run_behind(run, repetition, within):
+    """Return the run (uint64) of the next byte after ``within`` bytes of a repetition."""
+    ends = repetition + _ONE == word(run, COUNT) and within == word(run, STRIDE)
+    return run + _RUN if ends else run
+
+
+@inlined
+def payload_before(data, at, run, within):
+    """Return the payload of a run's hole that stands in ``data`` right before index ``at``."""
+    behind = within == word(run, HEAD) + word(run, HOLE)
+    if behind and word(run, PAYLOAD) != _NO_PAYLOAD:
+        return data[at - np.int64(min(np.uint64(at), word(run, HOLE))) : at]
+    return data[at:at]
+
+
 @kernel(
     types.uint64(
         types.uint8[::1],
@@ -256,43 +299,23 @@ def fill_frames(out, file, offset, row, patience):
     run = run_at(program, offset)
     at = np.int64(0)
     while at < out.size:
-        rest = np.uint64(out.size - at)
-        head, hole, stride = word(run, HEAD), word(run, HOLE), word(run, STRIDE)
-        repetition = (offset - word(run, START)) // stride
-        within = (offset - word(run, START)) % stride
-        if head <= within < head + hole:
-            length = np.int64(min(rest, head + hole - within))
-            payload = word(run, PAYLOAD)
-            if payload == _NO_PAYLOAD:
+        repetition, within, in_hole, length = piece_at(run, offset, np.uint64(out.size - at))
+        if in_hole:
+            if word(run, PAYLOAD) == _NO_PAYLOAD:
                 out[at : at + length] = np.uint8(word(run, FILLER))
             else:
-                position = payload + repetition * hole + (within - head)
+                position = payload_position(run, repetition, within)
                 fill(out[at : at + length], file_offset(row, file, position), row)
         else:
-            end = head if within < head else stride
-            length = np.int64(min(rest, end - within))
-            ready = np.int64(0)
-            if within == head + hole and word(run, PAYLOAD) != _NO_PAYLOAD:
-                ready = np.int64(min(np.uint64(at), hole))
+            ready = payload_before(out, at, run, within)
             status = put_own(
-                out,
-                at,
-                length,
-                program,
-                run,
-                within,
-                repetition,
-                file,
-                out[at - ready : at],
-                row,
-                patience,
+                out, at, length, program, run, within, repetition, file, ready, row, patience
             )
             if status != np.uint64(DONE):
                 return status
         at += length
         offset += np.uint64(length)
-        if repetition + _ONE == word(run, COUNT) and within + np.uint64(length) == stride:
-            run += _RUN
+        run = run_behind(run, repetition, within + np.uint64(length))
     return np.uint64(DONE)
 
 
@@ -315,19 +338,14 @@ def compare_frames(data, file, offset, row, patience):
     own = np.empty(_OWN, np.uint8)
     at = np.int64(0)
     while at < data.size:
-        rest = np.uint64(data.size - at)
-        head, hole, stride = word(run, HEAD), word(run, HOLE), word(run, STRIDE)
-        repetition = (offset - word(run, START)) // stride
-        within = (offset - word(run, START)) % stride
-        payload = word(run, PAYLOAD)
-        if head <= within < head + hole:
-            length = np.int64(min(rest, head + hole - within))
-            if payload == _NO_PAYLOAD:
+        repetition, within, in_hole, length = piece_at(run, offset, np.uint64(data.size - at))
+        if in_hole:
+            if word(run, PAYLOAD) == _NO_PAYLOAD:
                 length = min(length, _OWN)
                 own[:length] = np.uint8(word(run, FILLER))
                 same = are_equal(data[at : at + length], own[:length])
             else:
-                position = file_offset(row, file, payload + repetition * hole + (within - head))
+                position = file_offset(row, file, payload_position(run, repetition, within))
                 ends = (position | np.uint64(length)) % np.uint64(SECTOR) != _ZERO
                 if ends and length <= _OWN:
                     fill(own[:length], position, row)
@@ -335,12 +353,9 @@ def compare_frames(data, file, offset, row, patience):
                 else:
                     same = compare(data[at : at + length], position, row)[0] < 0
         else:
-            end = head if within < head else stride
-            length = np.int64(min(rest, end - within, np.uint64(_OWN)))
+            length = min(length, _OWN)
             # The payload was compared just now, and a CRC of it is wanted.
-            ready = data[at:at]
-            if within == head + hole and payload != _NO_PAYLOAD:
-                ready = data[at - np.int64(min(np.uint64(at), hole)) : at]
+            ready = payload_before(data, at, run, within)
             status = put_own(
                 own, 0, length, program, run, within, repetition, file, ready, row, patience
             )
@@ -351,6 +366,5 @@ def compare_frames(data, file, offset, row, patience):
             return np.uint64(DIFFERENT)
         at += length
         offset += np.uint64(length)
-        if repetition + _ONE == word(run, COUNT) and within + np.uint64(length) == stride:
-            run += _RUN
+        run = run_behind(run, repetition, within + np.uint64(length))
     return np.uint64(DONE)
