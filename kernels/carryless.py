@@ -184,7 +184,7 @@ def high_product(typingctx, one, other):
 
 
 @intrinsic
-def word_at(typingctx, buf, at):
+def word_in(typingctx, buf, at):
     """Return ``buf[at : at + 8]`` (uint8[::1], read-only or not) as a little-endian uint64."""
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:

@@ -19,7 +19,7 @@ from dgenfs.kernels.carryless import (
     fold_lanes,
     high_product,
     low_product,
-    word_at,
+    word_in,
 )
 from dgenfs.kernels.jit import BYTES, inlined, kernel
 from dgenfs.kernels.polynomials import BITS, CRC_32, CRC_32C
@@ -79,7 +79,7 @@ if LANES:
             state = _remainder(_remainder(low, kind) ^ high, kind)
             at += lanes * LANE
         if length - at >= WORD:
-            state = _remainder(state ^ word_at(data, at), kind)
+            state = _remainder(state ^ word_in(data, at), kind)
             at += WORD
         if at < length:
             word = state

@@ -5,7 +5,7 @@ an entry is two words, of which one is exclusive or of the other and the hash of
 that one that another thread is writing is of nothing.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -42,7 +42,19 @@ class Patience(NamedTuple):
 
 
 PATIENCE = types.NamedUniTuple(types.uint64, 4, Patience)
-ENDLESS = Patience(UNLIMITED, np.uint64(0), np.uint64(0), np.uint64(0))
+_NONE = np.uint64(0)
+ENDLESS = Patience(UNLIMITED, _NONE, _NONE, _NONE)
+MOST = 4 << 20  # bytes of a CRC that is not long: 0.3 ms
+SOON = Patience(np.uint64(MOST), _NONE, _NONE, _NONE)
+
+
+def until(ended: NDArray[Any]) -> Patience:
+    """Return the patience that ends when the first of ``ended`` (uint64 or int64) is not 0.
+
+    The array must be there as long as somebody has the patience.
+    """
+    return Patience(UNLIMITED, np.uint64(ended.ctypes.data), _NONE, _NONE)
+
 
 ENTRIES = 1 << 16
 TABLE: NDArray[np.uint64] = np.zeros((ENTRIES, 2), np.uint64)

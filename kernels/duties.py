@@ -15,7 +15,6 @@ from dgenfs.kernels.jit import inlined, kernel
 from dgenfs.kernels.memory import set_word_at, word_at
 from dgenfs.kernels.row import WORD
 
-MOST = 4 << 20  # bytes of a CRC that is not long: 0.3 ms
 # Requests whose numbers are kept apart: more than wait, which the kernel numbers one after the
 # other. One that takes another's place makes that one's client wait to the end, no more.
 GIVEN_UP = 1 << 14

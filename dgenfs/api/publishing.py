@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dgenfs.api.parts import DIRECTORY, NEW, Part, naming, opened
 from dgenfs.content.view import View
-from dgenfs.kernels.digests import UNLIMITED, Patience
+from dgenfs.kernels.digests import Patience, until
 from dgenfs.kernels.trees import make_files
 from dgenfs.machine import topology
 from dgenfs.machine.file_users import storage_user
@@ -300,8 +300,7 @@ def _on_threads(
     """
     own = threading.local()
     gate = Gate()
-    closed = np.uint64(gate.words[CLOSED:].ctypes.data)
-    patience = Patience(UNLIMITED, closed, np.uint64(0), np.uint64(0))
+    patience = until(gate.words[CLOSED:])
 
     def close() -> None:
         gate.words[CLOSED] = 1

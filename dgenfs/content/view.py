@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 from dgenfs.content.containers.frames import Container, Crc, Run
 from dgenfs.content.digests import Each, compute, ranges
 from dgenfs.content.layout import Layout
-from dgenfs.kernels.digests import DONE, ENDLESS, STOPPED, Patience
-from dgenfs.kernels.duties import MOST
+from dgenfs.kernels.digests import DONE, ENDLESS, SOON, STOPPED, Patience
 from dgenfs.kernels.files import fill_files
 from dgenfs.kernels.frames import DIFFERENT, compare_frames
 from dgenfs.kernels.row import SIZE
-
-_SOON = Patience(np.uint64(MOST), np.uint64(0), np.uint64(0), np.uint64(0))
 
 
 class Segment(Protocol):
@@ -94,7 +91,7 @@ class FileRange:
 
     def read_soon(self, out: NDArray[np.uint8], offset: int) -> bool:
         """Generate them, unless that takes a long CRC; return whether."""
-        return bool(fill_files(out, np.uint64(self.start + offset), self.row, _SOON) == DONE)
+        return bool(fill_files(out, np.uint64(self.start + offset), self.row, SOON) == DONE)
 
     def __deepcopy__(self, _: object) -> "FileRange":
         """Return the same: it never changes, and a container's row holds its own address."""

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from dgenfs.content.view import View
 from dgenfs.kernels import reads
 from dgenfs.kernels.counters import count_latency
-from dgenfs.kernels.digests import UNLIMITED, Patience
-from dgenfs.kernels.duties import MOST
+from dgenfs.kernels.digests import SOON, until
 from dgenfs.kernels.files import fill_file
 from dgenfs.kernels.fuse import MAX_READ
 from dgenfs.kernels.row import SIZE
 from dgenfs.kernels.scratch import SLICES, new_scratch
 from dgenfs.mount.workers import WAITING, Workers
-
-_PATIENCE = Patience(np.uint64(MOST), np.uint64(0), np.uint64(0), np.uint64(0))
 
 
 class Reader:
@@ -71,9 +68,7 @@ class Reader:
         ended = np.zeros(1, np.uint64)
 
         def compute() -> None:
-            nobody = np.uint64(0)
-            patience = Patience(UNLIMITED, np.uint64(ended.ctypes.data), nobody, nobody)
-            fill_file(out, np.uint64(file), np.uint64(offset), row, patience)
+            fill_file(out, np.uint64(file), np.uint64(offset), row, until(ended))
 
         try:
             await trio.to_thread.run_sync(compute, abandon_on_cancel=True, limiter=self._computing)
@@ -84,7 +79,7 @@ class Reader:
     def _read(self, row: NDArray[np.uint64], file: int, offset: int, length: int) -> bytes | None:
         cache = self._workers.nodes[0].cache
         numbers = (np.uint64(file), np.uint64(offset), np.uint64(length))
-        slices = reads.prepare(row, *numbers, cache, self._scratch, _PATIENCE)
+        slices = reads.prepare(row, *numbers, cache, self._scratch, SOON)
         if slices == reads.WAITS:
             return None
         try:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from dgenfs.content.layout import MAX_UNIT, Layout
 from dgenfs.kernels import counters as counts
 from dgenfs.kernels.cache import BLOCK, COUNTED, Cache, new_cache
-from dgenfs.kernels.digests import UNLIMITED
-from dgenfs.kernels.duties import GIVEN_UP, MOST, NOBODY, Duty
+from dgenfs.kernels.digests import MOST, UNLIMITED
+from dgenfs.kernels.duties import GIVEN_UP, NOBODY, Duty
 from dgenfs.kernels.fill import fill
 from dgenfs.kernels.fuse import ENTRY_WORDS, READ_REQUEST
 from dgenfs.kernels.opening import Opening

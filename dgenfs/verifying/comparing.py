@@ -13,7 +13,7 @@ from dgenfs.content.containers.frames import Container
 from dgenfs.content.layout import Layout
 from dgenfs.content.view import ContentRange, Failing, FileRange, Piece, View
 from dgenfs.kernels import damage
-from dgenfs.kernels.digests import UNLIMITED, Patience
+from dgenfs.kernels.digests import until
 from dgenfs.kernels.fill import content_offset
 from dgenfs.kernels.origins import Others, others_of
 from dgenfs.kernels.row import SECTOR
@@ -187,8 +187,7 @@ class Comparison:
         self._others = others
         self._buffers = buffers
         self._stopped = np.zeros(1, np.uint64)
-        stopped = np.uint64(self._stopped.ctypes.data)
-        self._patience = Patience(UNLIMITED, stopped, np.uint64(0), np.uint64(0))
+        self._patience = until(self._stopped)
 
     def stop(self) -> None:
         """Let calls end soon, without a result."""
