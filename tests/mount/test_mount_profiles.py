@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mounting import DGENFS, PLANES, Mount, mounted
+from profile_sets import SETS
 
 from dgenfs.kernels import ids
 from dgenfs.names.catalog import find
@@ -16,25 +17,9 @@ from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.profile import read
 
 MIB = 1 << 20
-MIXED = """
-seed = 7
-
-[[set]]
-directory = "train"
-files = 30
-subfolders = 4
-format = "npy"
-size = { distribution = "normal", mean = "40K", deviation = "30K" }
-
-[[set]]
-directory = "valid"
-files = 3
-format = "indexed_binary"
-record = 1000
-size = 10500
-dedup = 2
-compress = 1.5
-
+MIXED = (
+    f"seed = 7\n{SETS}"
+    + """
 [[set]]
 name = "{index}0K.txt"
 files = 5
@@ -45,6 +30,7 @@ directory = "empty"
 files = 0
 size = 0
 """
+)
 BILLION = """
 [[set]]
 directory = "train"

@@ -10,7 +10,7 @@ from guarded import guarded
 
 from dgenfs import Spec
 from dgenfs.content.digests import Range
-from dgenfs.kernels.digests import DONE, ENDLESS, STOPPED, TABLE, UNLIMITED, Patience
+from dgenfs.kernels.digests import DONE, ENDLESS, STOPPED, TABLE, Patience, until
 from dgenfs.kernels.frames import DIFFERENT, compare_frames
 
 NAMES = (
@@ -67,8 +67,7 @@ def test_nobody_waits_any_longer() -> None:
     spec = Spec.parse("1P_c2.npz")
     assert spec.container is not None
     stop = np.ones(1, np.uint64)
-    nobody = np.uint64(0)
-    patience = Patience(UNLIMITED, np.uint64(stop.ctypes.data), nobody, nobody)
+    patience = until(stop)
     at, _ = spec.container.long_crcs[0]
     data = np.zeros(4, np.uint8)
     assert compare_frames(data, np.uint64(0), np.uint64(at), spec.row, patience) == STOPPED

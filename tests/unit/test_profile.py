@@ -10,6 +10,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profile_sets import SETS
 
 from dgenfs.names.data_set import DataSet, ProfileDirectory
 from dgenfs.names.file_set import SUFFIXES, ProfileFile
@@ -17,25 +18,9 @@ from dgenfs.names.grammar import SpecError
 from dgenfs.names.profile import read
 from dgenfs.names.tables import ProfileError
 
-MIXED = """
-seed = 7
-
-[[set]]
-directory = "train"
-files = 30
-subfolders = 4
-format = "npy"
-size = { distribution = "normal", mean = "40K", deviation = "30K" }
-
-[[set]]
-directory = "valid"
-files = 3
-format = "indexed_binary"
-record = 1000
-size = 10500
-dedup = 2
-compress = 1.5
-
+MIXED = (
+    f"seed = 7\n{SETS}"
+    + """
 [[set]]
 name = "notes-{index}.txt"
 files = 5
@@ -46,6 +31,7 @@ directory = "valid/empty"
 files = 0
 size = 0
 """
+)
 
 
 def dlio(part: str, files: int, subfolders: int, extension: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mounting import DGENFS
+from profile_sets import SETS
 
 from dgenfs.api.publishing import CHUNK, write_data_set
 from dgenfs.names.data_set import DataSet, ProfileDirectory
@@ -16,25 +17,9 @@ from dgenfs.names.profile import read
 from dgenfs.verifying.reports import Kind, TreeReport
 from dgenfs.verifying.verifier import Verifier
 
-PROFILE = """
-seed = 9
-
-[[set]]
-directory = "train"
-files = 30
-subfolders = 4
-format = "npy"
-size = { distribution = "normal", mean = "40K", deviation = "30K" }
-
-[[set]]
-directory = "valid"
-files = 3
-format = "indexed_binary"
-record = 1000
-size = 10500
-dedup = 2
-compress = 1.5
-
+PROFILE = (
+    f"seed = 9\n{SETS}"
+    + """
 [[set]]
 name = "notes-{index}.txt"
 files = 9
@@ -45,6 +30,7 @@ directory = "empty/below"
 files = 0
 size = 0
 """
+)
 
 
 @pytest.fixture
