@@ -15,10 +15,10 @@ import typer
 from rich.console import Console, RenderableType
 
 from dgenfs.escapes import escaped
+from dgenfs.machine.libraries import MissingLibraryError
 from dgenfs.mount.mountpoint import MountError
 from dgenfs.names.grammar import SpecError
 from dgenfs.names.suggest import nearest_name
-from dgenfs.verifying.codecs import MissingLibraryError
 from dgenfs.verifying.reports import reason
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from dgenfs.machine.libraries import MissingLibraryError
+
 ZSTD_LEVEL = 3
 DEFLATE_LEVEL = 6
-
-
-class MissingLibraryError(ImportError):
-    """A library of the ``analyze`` extra is not installed."""
 
 
 def codecs() -> dict[str, Callable[[memoryview], bytes]]:

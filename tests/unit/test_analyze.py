@@ -19,9 +19,9 @@ from mounting import DGENFS
 from privileges import BY_THE_MODE, as_root
 
 from dgenfs import Spec
+from dgenfs.machine.libraries import MissingLibraryError
 from dgenfs.verifying import analyze
 from dgenfs.verifying.analyze import COMPRESS_CHUNKS, DEDUP_CHUNKS, Analysis, total_size
-from dgenfs.verifying.codecs import MissingLibraryError
 from dgenfs.verifying.reports import Unreadable
 
 SIZES = [0, 1, 511, 512, 4096, 5000, 1 << 20, (5 << 20) + 77, 9 << 20]

@@ -1,0 +1,268 @@
+"""Stores: what a URL names, through fsspec, and errors of all their libraries in one form.
+
+Endpoints and credentials are fsspec's and the libraries' own matter: environment and files of
+theirs say them, see docs/stores.md.
+"""
+
+import errno
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from dgenfs.machine.libraries import MissingLibraryError
+
+# What pip installs for a protocol; fsspec says it of all others.
+PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("webhdfs", "github", "dbfs"), "requests"),
+    "hdfs": "pyarrow",
+    "smb": "smbprotocol",
+}
+
+# A protocol, behind those that fsspec chains to it: simplecache::s3://bucket.
+_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]+)://")
+_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+# Of what Python itself raises, these are of stores; the rest are our own mistakes. Paramiko raises
+# EOFError where a server has gone, and fsspec NotImplementedError where a store cannot be written.
+_OF_STORES = (OSError, EOFError, NotImplementedError)
+_OURS = ("builtins", "concurrent", "dgenfs", "numba", "numpy")
+_NUMBERS = {400: errno.EINVAL, 401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT}
+
+
+class StoreError(OSError):
+    """What a store, its library or the way to it failed at.
+
+    Attributes:
+        errno: ENOENT, EACCES, EEXIST or another where that is known, else EIO.
+        strerror: what the library said, and the request's id.
+        filename: the URL, without a password.
+        request_id: the store's own of the request, None where it gave none.
+    """
+
+    def __init__(self, number: int, message: str, url: str, request_id: str | None = None) -> None:
+        """Say what failed, of which URL."""
+        self.request_id = request_id
+        self._said = message
+        request = "" if request_id is None else f" (request {request_id})"
+        super().__init__(number, message + request, shown(url))
+
+    def __reduce__(self) -> Any:
+        """Return what it is made of again."""
+        return type(self), (self.errno, self._said, self.filename, self.request_id)
+
+
+class MissingObjectError(StoreError, FileNotFoundError):
+    """A store has no object, bucket or directory of that name."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A place in a store: an object, a bucket, a prefix, or what a file system has for these.
+
+    It may be used by several threads, and pickled; what is opened for it is not.
+
+    Attributes:
+        url: its URL, without a password.
+        path: what the file system calls it.
+    """
+
+    url: str
+    path: str
+    _systems: "_FileSystems"
+
+    @property
+    def fs(self) -> Any:
+        """The fsspec.AbstractFileSystem, which keeps no listings.
+
+        One for all threads where its library allows that, else each thread's own, connected when it
+        is first asked for.
+
+        Raises:
+            StoreError: this thread's own cannot connect.
+        """
+        return self._systems.fs
+
+    @property
+    def protocol(self) -> str:
+        """The first of the URL, such as ``s3``."""
+        return protocol_of(self.url)
+
+    def join(self, inside: str) -> "Store":
+        """Return the place of a path below this one."""
+        name = quote(inside) if self.protocol in ("http", "https") else inside
+        url = self.url if self.url.endswith("/") else f"{self.url}/"
+        return Store(url + inside, f"{self.path.rstrip('/')}/{name}", self._systems)
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is the URL of a store, and no path."""
+    return _URL.match(text) is not None
+
+
+def open_store(url: str) -> Store:
+    """Return the place that a URL names, which need not be there.
+
+    Args:
+        url: of any protocol that fsspec knows, such as ``s3://bucket/prefix/``.
+
+    Raises:
+        MissingLibraryError: fsspec or the protocol's library is not installed.
+        ValueError: no such protocol is known, or the URL is not one of the protocol's.
+        StoreError: the store cannot be connected to, where that is done at once.
+    """
+    systems = _FileSystems(url)
+    return Store(shown(url), systems.path, systems)
+
+
+def protocol_of(url: str) -> str:
+    """Return the protocol of a URL, of the first where some are chained."""
+    return url.split("::")[0].split("://")[0].lower()
+
+
+def shown(url: str) -> str:
+    """Return a URL without a password in it."""
+    return _PASSWORD.sub(r"\1@", url)
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Have errors of stores and their libraries be a StoreError.
+
+    Args:
+        url: of what is asked for inside.
+
+    Raises:
+        StoreError: what failed; its cause is what the library raised.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        package = type(error).__module__.split(".")[0]
+        if package in _OURS and not isinstance(error, _OF_STORES):
+            raise
+        raise _translation(error, url) from error
+
+
+class _FileSystems(threading.local):
+    """The file system of a URL, for each thread that asks.
+
+    Those of asynchronous libraries are fsspec's to share among threads. Others are not safe to
+    share: of two threads that use one paramiko client, one takes the other's answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open it for the calling thread, as every other does when it first asks for it."""
+        self.url = url
+        with translated(url):
+            self.fs, self.path = _opened(url)
+
+    def __reduce__(self) -> Any:
+        return _FileSystems, (self.url,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _FileSystems) and self.url == other.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    protocol = protocol_of(url)
+    try:
+        from fsspec.core import url_to_fs
+        from fsspec.registry import get_filesystem_class
+    except ImportError as error:
+        text = (
+            f"{shown(url)}: URLs need fsspec, which is not installed: pip install 'dgenfs[fsspec]'"
+        )
+        raise MissingLibraryError(text) from error
+    try:
+        cls = get_filesystem_class(protocol)
+    except ImportError as error:
+        package = PACKAGES.get(protocol)
+        how = f"pip install {package}" if package else str(error)
+        text = f"{shown(url)}: the library for {protocol}:// is not installed: {how}"
+        raise MissingLibraryError(text) from error
+    except ValueError as error:
+        rule = f"fsspec knows no protocol {protocol}://; s3://, gs:// and sftp:// are some"
+        raise ValueError(f"{shown(url)}: {rule}") from error
+    if cls.async_impl:
+        fs, path = url_to_fs(url, use_listings_cache=False)
+        return fs, str(path)
+    try:
+        fs, path = url_to_fs(url, skip_instance_cache=True)
+    except TypeError as error:  # an argument of its class that neither URL nor configuration gave
+        raise ValueError(f"{shown(url)}: {error}; see docs/stores.md for what to give") from error
+    if hasattr(fs, "dircache"):
+        fs.dircache.use_listings_cache = False
+    return fs, str(path)
+
+
+def _translation(error: Exception, url: str) -> StoreError:
+    number, text, request_id = _told(error)
+    kind = MissingObjectError if number == errno.ENOENT else StoreError
+    return kind(number, text, url, request_id)
+
+
+def _told(error: Exception) -> tuple[int, str, str | None]:
+    """Return errno, text and the request's id of what a library raised."""
+    number = _number(error)
+    response = _response(error)
+    if response is not None:
+        about = response.get("Error", {})
+        meta = response.get("ResponseMetadata", {})
+        number = number or _NUMBERS.get(meta.get("HTTPStatusCode"), errno.EIO)
+        text = ": ".join(filter(None, (about.get("Code"), about.get("Message"))))
+        return number, _line(text) or os.strerror(number), meta.get("RequestId") or None
+    if isinstance(error, NotImplementedError):
+        return errno.EOPNOTSUPP, "this store cannot do that", None
+    status = getattr(error, "status", None)  # of aiohttp
+    if isinstance(status, int) and status >= 400:
+        text = f"HTTP {status} {getattr(error, 'message', '')}".rstrip()
+        return number or _NUMBERS.get(status, errno.EIO), _line(text), None
+    if number == errno.ENOENT:
+        return number, "no such object or directory", None  # what s3fs and others say is a path
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return number or errno.EIO, _line(text), None
+
+
+def _number(error: Exception) -> int:
+    """Return the errno that an error has, or its class; 0 if neither has one."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    kinds: dict[type[Exception], int] = {
+        FileNotFoundError: errno.ENOENT,
+        PermissionError: errno.EACCES,
+        FileExistsError: errno.EEXIST,
+        IsADirectoryError: errno.EISDIR,
+        NotADirectoryError: errno.ENOTDIR,
+        TimeoutError: errno.ETIMEDOUT,
+    }
+    return next((number for kind, number in kinds.items() if isinstance(error, kind)), 0)
+
+
+def _response(error: BaseException | None) -> dict[str, Any] | None:
+    """Return what botocore kept of a store's answer, however deep; None if there is none."""
+    for _ in range(8):
+        if error is None:
+            break
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            return response
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
