@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dgenfs.api.generator import DataGenerator, generate_data
     from dgenfs.names.grammar import SpecError
     from dgenfs.names.spec import Spec
+    from dgenfs.verifying.ranges import verify_range
 
     __version__: str
 
@@ -20,6 +21,7 @@ __all__ = [
     "__version__",
     "generate_data",
     "open",
+    "verify_range",
 ]
 
 _HOMES = {
@@ -29,6 +31,7 @@ _HOMES = {
     "SpecError": "dgenfs.names.grammar",
     "generate_data": "dgenfs.api.generator",
     "open": "dgenfs.api.file",
+    "verify_range": "dgenfs.verifying.ranges",
 }
 
 

@@ -5,13 +5,14 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dgenfs.machine.directories import is_directory
 from dgenfs.names.catalog import ROOT, Directory, File, find_file
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import MAX_EXTENSION, MAX_SEED, SpecError, parse_size
 from dgenfs.names.suggest import nearest_name
+from dgenfs.verifying.windows import Window
 
 if TYPE_CHECKING:
     from dgenfs.content.view import View
@@ -119,6 +120,53 @@ def require_name(name: str, data_set: "DataSet | None") -> None:
         ROOT.child(name.rstrip("/"))
     except SpecError:
         find_file(PurePath(name))
+
+
+class Range(NamedTuple):
+    """What --offset, --length and --at say.
+
+    Attributes:
+        offset: of the first byte in the content.
+        length: bytes, None for all that follow.
+        at: of the first byte in the copy, which goes on behind the last one; None for a copy that
+            holds nothing else.
+    """
+
+    offset: int
+    length: int | None
+    at: int | None
+
+    @staticmethod
+    def parse(offset: str | None, length: str | None, at: str | None) -> "Range | None":
+        """Read the options, None where none is given; ValueError if one is no size."""
+        if (offset, length, at) == (None, None, None):
+            return None
+        count, begin = (None if text is None else parse_size(text) for text in (length, at))
+        return Range(parse_size(offset or "0"), count, begin)
+
+    def window(self, size: int, name: str) -> Window:
+        """Return what of a content of ``size`` bytes is asked for; ValueError if it passes that."""
+        length = max(0, size - self.offset) if self.length is None else self.length
+        window = Window(self.offset, length, self.at or 0, self.at is None)
+        window.require_within(size, name)
+        return window
+
+
+def expected_of_url(url: str, name: str | None) -> File | Directory:
+    """Return what is expected at a URL: what its last part, or the two before, or ``name`` says.
+
+    Raises:
+        ValueError: no name does; the message says what to do.
+    """
+    path = PurePath(name or url.partition("://")[2].rstrip("/"))
+    try:
+        with suppress(SpecError):
+            return find_file(path)
+        return ROOT.child(path.name)
+    except SpecError as error:
+        if name is not None:
+            raise
+        raise ValueError(f"{url}: {error}; say what is there: --as NAME") from error
 
 
 def expected(path: Path, name: str | None) -> File | Directory:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dgenfs import logs
 from dgenfs.cli.interruption import end_when_signaled
+from dgenfs.cli.options import Profile, Scale
 from dgenfs.cli.running import run
 from dgenfs.cli.terminal import (
     FAILED,
@@ -26,6 +27,7 @@ from dgenfs.cli.terminal import (
     progress,
     standard_output,
 )
+from dgenfs.cli.verify import verify
 from dgenfs.mount.io_mode import Io
 from dgenfs.mount.options import MAX_WORKERS, parse
 
@@ -98,18 +100,6 @@ def options(
         end_when_signaled(TO_CLEAN_UP if context.invoked_subcommand == "gen" else TO_STOP)
 
 
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PROFILE",
-        help="A data set: mlperf-unet3d or another that is shipped, or a file, ./mine.toml.",
-    ),
-]
-Scale = Annotated[
-    str, typer.Option(metavar="FACTOR", help="As many times the profile's files, such as 0.01.")
-]
-
-
 @app.command()
 def gen(
     name: Annotated[
@@ -176,52 +166,7 @@ def write_directory(name: str, node: "Directory | ProfileDirectory", path: Path)
             write_data_set(node, path, advance)
 
 
-@app.command()
-def verify(
-    paths: Annotated[
-        list[Path],
-        # Whether it can be read is not asked before all are checked: one must not hide others.
-        typer.Argument(metavar="PATH...", readable=False, help="Copies to check."),
-    ],
-    as_name: Annotated[
-        str | None,
-        typer.Option("--as", metavar="NAME", help="What they hold. Default: their name."),
-    ] = None,
-    seeds: Annotated[
-        str, typer.Option(help="Other seeds whose bytes to recognize, such as 0,7,100-199.")
-    ] = "",
-    direct: Annotated[
-        bool, typer.Option("--direct", help="Never read through the page cache, or fail.")
-    ] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Names to pass over in a tree, besides those that systems leave behind, such as "
-            "lost+found; '' takes back all before it, these too.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,
-    profile: Profile = None,
-    scale: Scale = "1",
-) -> None:
-    """Compare copies with what their names say, or a profile.
-
-    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or checked, the
-    report cannot be written or the usage is wrong.
-    """
-    from dgenfs.cli.arguments import data_set_of, excluded, parse_seeds, require_name
-    from dgenfs.cli.verification import Options, Verification
-
-    with errors(failed=UNREAD):
-        data_set = data_set_of(profile, scale)
-        if as_name is not None:
-            require_name(as_name, data_set)
-        options = Options(as_name, parse_seeds(seeds), direct, excluded(exclude or ()), data_set)
-        verification = Verification(options)
-        verification.check(paths)
-        verification.print(as_json=as_json)
-    raise typer.Exit(verification.code)
+app.command()(verify)
 
 
 @app.command()

@@ -11,7 +11,8 @@ from rich.text import Text
 from dgenfs.cli.units import count, size
 from dgenfs.escapes import escaped
 from dgenfs.kernels.row import SECTOR
-from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport, Unreadable
+from dgenfs.verifying.findings import Extent, Kind
+from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
 
 if TYPE_CHECKING:
     from dgenfs.verifying.analyze import Analysis

@@ -1,22 +1,33 @@
 """What verify does with the paths it is given: one that cannot be checked hides no other."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from dgenfs.cli import render
-from dgenfs.cli.arguments import expected, expected_by_profile, part_of_data_set, tree_file
+from dgenfs.cli.arguments import (
+    Range,
+    expected,
+    expected_by_profile,
+    expected_of_url,
+    part_of_data_set,
+    tree_file,
+)
 from dgenfs.cli.terminal import UNREAD, print_error, print_json, print_text, progress
-from dgenfs.names.catalog import Directory, File
+from dgenfs.machine.stores import is_url
+from dgenfs.names.catalog import Directory, File, find_file
 from dgenfs.names.data_set import DataSet, ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
+from dgenfs.names.share import WHOLE, Share
 from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable, reason
 
 if TYPE_CHECKING:
     from dgenfs.verifying.verifier import Verifier
 
 Expected = File | Directory | ProfileFile | ProfileDirectory
+
+STDIN = "-"
 
 IDENTICAL = 0
 DIFFERENT = 1
@@ -32,6 +43,11 @@ class Options:
         direct: whether to refuse reads through the page cache.
         exclude: patterns of names that may stand in a tree's directory besides its own.
         data_set: what a profile describes, whose copies they are; None for names' copies.
+        share: the part of each that is checked.
+        range: what of their content they hold, and where; None for all.
+
+    Raises:
+        ValueError: there is a share and a range.
     """
 
     as_name: str | None
@@ -39,6 +55,12 @@ class Options:
     direct: bool
     exclude: Sequence[str]
     data_set: DataSet | None = None
+    share: Share = WHOLE
+    range: Range | None = None
+
+    def __post_init__(self) -> None:
+        if self.range is not None and self.share != WHOLE:
+            raise ValueError(f"--part {self.share}: is of all, not of --offset and --length")
 
 
 class Verification:
@@ -54,7 +76,7 @@ class Verification:
         self.reports: list[FileReport | TreeReport] = []
         self.unchecked: list[Unreadable] = []
 
-    def check(self, paths: Sequence[Path]) -> None:
+    def check(self, paths: Sequence[str]) -> None:
         """Check each path; say at once why one cannot be."""
         work = []
         for path in paths:
@@ -71,21 +93,61 @@ class Verification:
             Verifier(
                 seeds=options.seeds, direct=options.direct, exclude=options.exclude
             ) as verifier,
-            progress("verify", sum(node.size for _, node in work)) as advance,
+            progress("verify", sum(self._size(node) for _, node in work)) as advance,
         ):
             for path, node in work:
                 try:
-                    self.reports.append(_report(verifier, path, node, advance))
+                    self.reports.append(self._report(verifier, path, node, advance))
                 except (OSError, ValueError, MemoryError) as error:
                     self._add_unchecked(path, error)
 
-    def _expected(self, path: Path) -> Expected:
+    def _expected(self, path: str) -> Expected:
         options = self._options
-        if options.data_set is None:
-            return expected(path, options.as_name)
-        return expected_by_profile(path, options.as_name, options.data_set)
+        if path == STDIN and options.as_name is None:
+            raise ValueError("standard input has no name: say what it holds: --as NAME")
+        if options.data_set is not None:
+            if path == STDIN or is_url(path):
+                return options.data_set.top.find((options.as_name or "").split("/"))
+            return expected_by_profile(Path(path), options.as_name, options.data_set)
+        if path == STDIN:
+            return find_file(PurePath(options.as_name or ""))
+        if is_url(path):
+            return expected_of_url(path, options.as_name)
+        return expected(Path(path), options.as_name)
 
-    def _add_unchecked(self, path: Path, error: OSError | ValueError | MemoryError) -> None:
+    def _size(self, node: Expected) -> int:
+        """Return the bytes to read, an estimate."""
+        options = self._options
+        if options.range is not None:
+            return min(node.size, options.range.length or node.size)
+        return node.size // options.share.count
+
+    def _report(
+        self, verifier: "Verifier", path: str, node: Expected, advance: Callable[[int], None]
+    ) -> FileReport | TreeReport:
+        """Return what is found in a path that should hold ``node``."""
+        share = self._options.share
+        if isinstance(node, Directory | ProfileDirectory):
+            if self._options.range is not None:
+                raise ValueError(f"{path}: --offset, --length and --at are of one file, no tree")
+            if isinstance(node, Directory):
+                return verifier.verify_tree(path, node.spec, advance, share=share)
+            return verifier.verify_data_set(path, node, advance, share=share)
+        window = self._options.range and self._options.range.window(node.size, str(node.spec))
+        if path == STDIN or (not is_url(path) and Path(path).is_fifo()):
+            if share != WHOLE:
+                raise ValueError(f"{path}: comes in order, and is read whole: leave out --part")
+            from dgenfs.verifying.streams import opened_stream
+
+            with opened_stream(path) as stream:
+                return verifier.verify_stream(stream, path, node, advance, window=window)
+        if isinstance(node, ProfileFile):
+            return verifier.verify_profile_file(path, node, advance, share=share, window=window)
+        return verifier.verify_file(
+            path, node.spec, node.number, advance, share=share, window=window
+        )
+
+    def _add_unchecked(self, path: str, error: OSError | ValueError | MemoryError) -> None:
         why = "out of memory" if isinstance(error, MemoryError) else reason(error)
         why = why.removeprefix(f"{path}: ")
         print_error(f"{path}: {why}")
@@ -103,9 +165,11 @@ class Verification:
         if not as_json:
             print_text(*(render.as_text(one, self._hint(one)) for one in self.reports))
             return
+        share = self._options.share
         print_json(
             {
                 "identical": self.code == IDENTICAL,
+                **({} if share == WHOLE else {"part": asdict(share)}),
                 "reports": [render.as_json(report) for report in self.reports],
                 "unchecked": [render.unreadable_as_json(one) for one in self.unchecked],
             }
@@ -117,25 +181,11 @@ class Verification:
         if isinstance(report, TreeReport):
             if options.data_set is None or options.as_name is not None or report.identical_files:
                 return None
-            directory = part_of_data_set(report.path, options.data_set)
+            directory = part_of_data_set(Path(report.path), options.data_set)
             return directory and f"if it is a copy of {directory}, say --as {directory}"
         if options.as_name is not None or options.data_set:
             return None
         if report.size == report.expected_size:
             return None
-        name = tree_file(report.path)
+        name = tree_file(Path(report.path))
         return name and f"if it is a file of a tree, say --as {name}"
-
-
-def _report(
-    verifier: "Verifier", path: Path, node: Expected, advance: Callable[[int], None]
-) -> FileReport | TreeReport:
-    """Return what is found in a path that should hold ``node``."""
-    match node:
-        case Directory():
-            return verifier.verify_tree(path, node.spec, advance)
-        case ProfileDirectory():
-            return verifier.verify_data_set(path, node, advance)
-        case ProfileFile():
-            return verifier.verify_profile_file(path, node, advance)
-    return verifier.verify_file(path, node.spec, node.number, advance)

@@ -57,6 +57,11 @@ class File:
         """Bytes."""
         return self.spec.size
 
+    @property
+    def content_name(self) -> str:
+        """What its name, or its tree's, says, as a canonical name."""
+        return self.spec.name
+
     def view(self) -> "View":
         """Return its bytes."""
         return self.spec.view(self.number)

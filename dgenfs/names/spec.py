@@ -331,11 +331,17 @@ class Spec:
         """Number of directories in the tree, 0 where its files stand side by side."""
         return 0 if self.per_directory is None else -(-self.files // self.per_directory)
 
-    def batches(self, size: int) -> Iterator[range]:
-        """Yield all files' numbers, as many together as ``size`` bytes hold, at most BATCH."""
+    def batches(self, size: int, files: range | None = None) -> Iterator[range]:
+        """Yield files' numbers, as many together as ``size`` bytes hold, at most BATCH.
+
+        Args:
+            size: bytes, at least a file's.
+            files: the numbers, None for all.
+        """
         step = min(BATCH, size // max(1, self.size))
-        for first in range(0, self.files, step):
-            yield range(first, min(first + step, self.files))
+        numbers = range(self.files) if files is None else files
+        for first in range(numbers.start, numbers.stop, step):
+            yield range(first, min(first + step, numbers.stop))
 
 
 def _checked(spec: Spec, name: str) -> Spec:

@@ -1,6 +1,5 @@
 """Comparing: what is wrong in the bytes of a copy, and where the wrong bytes belong."""
 
-import mmap
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -17,8 +16,7 @@ from dgenfs.kernels.digests import until
 from dgenfs.kernels.fill import content_offset
 from dgenfs.kernels.origins import Others, others_of
 from dgenfs.kernels.row import SECTOR
-from dgenfs.verifying.reading import BLOCK, Source
-from dgenfs.verifying.reports import Extent, FileReport, Kind, Total
+from dgenfs.verifying.findings import Extent, Findings, Kind, Total
 
 CHUNK = 4 << 20  # bytes of one read
 LAYOUTS = 8  # that the others are kept of: all files of a tree have one
@@ -32,18 +30,16 @@ _KINDS = {
 }
 
 
-class Buffers(threading.local):
-    """Each thread's own memory.
+class Room(threading.local):
+    """Each thread's own memory for what is found.
 
     Attributes:
-        data: CHUNK bytes and a block, aligned to pages, as O_DIRECT wants it.
         extents: int64[sectors that a chunk touches, damage.COLUMNS].
     """
 
     def __init__(self) -> None:
         """Take the memory, on the thread that first uses it."""
-        self.data = mmap.mmap(-1, CHUNK + BLOCK)
-        self.extents: NDArray[np.int64] = np.empty((CHUNK // SECTOR + 1, damage.COLUMNS), np.int64)
+        self.extents: NDArray[np.int64] = np.empty((CHUNK // SECTOR + 2, damage.COLUMNS), np.int64)
 
 
 class OtherSeeds:
@@ -89,6 +85,15 @@ class Damage:
     wrong_sectors: int = 0
     found: list["Extent | Found"] = field(default_factory=list)
 
+    def add_to(self, findings: Findings, room: int) -> None:
+        """Add it to what was found before it; keep some ``room`` extents of all, but count all."""
+        findings.wrong_sectors += self.wrong_sectors
+        for found in self.found:
+            if isinstance(found, Extent):
+                findings.add(found)
+            else:  # the first may go on with the one before it
+                found.add_to(findings, max(1, room - len(findings.extents)))
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -114,8 +119,8 @@ class Found:
     container: Container | None
     region: int
 
-    def add_to(self, report: FileReport, room: int) -> None:
-        """Add what was found to a report: ``room`` extents, as which all others are counted."""
+    def add_to(self, report: Findings, room: int) -> None:
+        """Add what was found to others: ``room`` extents, as which all others are counted."""
         for row in self.rows[:room].tolist():
             report.add(self._extent(row))
         rest = self.rows[room:]
@@ -165,27 +170,19 @@ class Found:
 
 
 class Comparison:
-    """One open file and the view that it should show; for any number of threads."""
+    """A copy's bytes and the view that they should show; for any number of threads."""
 
-    def __init__(
-        self,
-        source: Source,
-        view: View,
-        others: OtherSeeds,
-        buffers: Buffers,
-    ) -> None:
-        """Compare ``source`` with ``view``.
+    def __init__(self, view: View, others: OtherSeeds, room: Room) -> None:
+        """Compare with ``view``.
 
         Args:
-            source: the copy.
-            view: what it should hold.
+            view: what a copy should hold.
             others: seeds whose content to recognize.
-            buffers: memory to read into.
+            room: for what is found.
         """
-        self._source = source
         self._view = view
         self._others = others
-        self._buffers = buffers
+        self._room = room
         self._stopped = np.zeros(1, np.uint64)
         self._patience = until(self._stopped)
 
@@ -193,24 +190,28 @@ class Comparison:
         """Let calls end soon, without a result."""
         self._stopped[0] = 1
 
-    def chunk(self, extent: tuple[int, int]) -> Damage:
-        """Compare the bytes at (offset, length), at most CHUNK from a multiple of it on.
+    def compare(self, data: NDArray[np.uint8], at: int) -> Damage:
+        """Compare ``data``, uint8[::1] and at most CHUNK bytes, with the view from ``at`` on.
+
+        What is behind the view's end is in excess.
 
         Raises:
             CancelledError: ``stop`` was called.
         """
-        start, length = extent
-        damaged = Damage(length)
-        for at, piece in self._source.read(start, length, self._buffers.data):
-            self._check()
-            if isinstance(piece, Extent):
-                damaged.found.append(piece)
-            elif self._view.container is None:
-                for one in self._view.pieces(at, piece.size):
-                    part = piece[one.at - at : one.at - at + one.length]
-                    damaged.wrong_sectors += self._compare(part, one, damaged)
-            else:
-                self._compare_container(piece, at, damaged)
+        self._check()
+        damaged = Damage(data.size)
+        end = at + data.size
+        if end > self._view.size:
+            behind = max(at, self._view.size)
+            data = data[: behind - at]
+        if self._view.container is None:
+            for one in self._view.pieces(at, data.size):
+                part = data[one.at - at : one.at - at + one.length]
+                damaged.wrong_sectors += self._compare(part, one, damaged)
+        elif data.size:
+            self._compare_container(data, at, damaged)
+        if end > self._view.size:
+            damaged.found.append(Extent(behind, end, Kind.EXCESS, end - behind))
         return damaged
 
     def _check(self) -> None:
@@ -218,14 +219,14 @@ class Comparison:
             raise CancelledError
 
     def _compare_container(self, data: NDArray[np.uint8], at: int, damaged: Damage) -> None:
-        """Add the damage of a part of a container, from a sector's start on."""
+        """Add the damage of a part of a container."""
         files = self._view.files
         assert files is not None
         if files.holds(data, at, self._patience):
             return
         expected = np.empty_like(data)
         files.read_into(expected, at, self._patience)
-        wrong = wrong_sectors(data, expected)
+        wrong = wrong_sectors(data, expected, at)
         damaged.wrong_sectors += int(wrong.sum())
         for one in self._pieces_of(wrong, at, at + data.size):
             self._check()
@@ -236,7 +237,7 @@ class Comparison:
         """Yield those of the pieces from ``at`` to ``end`` that touch sectors, each whole."""
         changes = np.flatnonzero(np.diff(sectors, prepend=False, append=False))
         done = at
-        for first, last in (at + changes.reshape(-1, 2) * SECTOR).tolist():
+        for first, last in (at // SECTOR * SECTOR + changes.reshape(-1, 2) * SECTOR).tolist():
             if last <= done:
                 continue
             start, _ = self._view.segment_at(max(first, done))
@@ -289,7 +290,7 @@ class Comparison:
             number, sectors, others = self._find(data[done : done + count], position, layout)
             wrong_sectors += sectors
             if number:
-                rows = self._buffers.extents[:number].copy()
+                rows = self._room.extents[:number].copy()
                 seeds = self._others.seeds
                 container = self._view.container
                 damaged.found.append(
@@ -307,7 +308,7 @@ class Comparison:
             Extents; sectors with a wrong byte; the contents that were to be recognized.
         """
         offset = np.uint64(content_offset(np.uint64(position), layout.row))
-        extents = self._buffers.extents
+        extents = self._room.extents
         others = self._others.ready(layout)
         found = damage.find_damage(data, offset, layout.row, others, extents)
         if found[0] and len(others.ranks) < len(self._others.seeds):
@@ -338,12 +339,25 @@ def belongs(layout: Layout, position: int, shift: int, shown: int) -> tuple[int 
     return None, None
 
 
-def wrong_sectors(data: NDArray[np.uint8], expected: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return for each sector of ``data`` whether it has a byte that is not as ``expected``."""
+def wrong_sectors(
+    data: NDArray[np.uint8], expected: NDArray[np.uint8], at: int
+) -> NDArray[np.bool_]:
+    """Return for each sector that ``data`` touches whether a byte is not as ``expected``.
+
+    Args:
+        data: uint8[::1], not empty.
+        expected: uint8[::1], as long.
+        at: offset of the first byte in the file, from whose start sectors are counted.
+    """
     wrong = data != expected
-    whole = data.size // SECTOR * SECTOR
-    sectors = wrong[:whole].reshape(-1, SECTOR).any(axis=1)
-    return sectors if whole == data.size else np.append(sectors, wrong[whole:].any())
+    head = -at % SECTOR
+    whole = head + (max(0, data.size - head) // SECTOR) * SECTOR
+    parts = [wrong[head:whole].reshape(-1, SECTOR).any(axis=1)]
+    if head:
+        parts.insert(0, wrong[:head].any(keepdims=True))
+    if data.size > whole:
+        parts.append(wrong[whole:].any(keepdims=True))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def differences(

@@ -6,6 +6,7 @@ import logging
 import mmap
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.verifying.reports import Extent, Kind
+from dgenfs.verifying.comparing import CHUNK
+from dgenfs.verifying.findings import Extent, Kind
 
 BLOCK = 4096  # bytes; O_DIRECT's alignment, and the least that an unreadable extent has
 # Of read(2): what is wrong with the call, not with the storage, whose errors are many: EIO, EBADMSG
@@ -29,16 +31,24 @@ class NotAFileError(ValueError):
     """A path is neither a regular file nor a block device."""
 
 
-class Source:
-    """An open file or block device; any number of threads may read it.
+class Buffers(threading.local):
+    """Each thread's own memory to read into.
 
     Attributes:
-        size: bytes.
-        is_device: whether it is a block device.
-        around_cache: whether reads go around the page cache (O_DIRECT).
+        data: CHUNK bytes and a block, aligned to pages, as O_DIRECT wants it.
     """
 
-    def __init__(self, descriptor: int, path: Path, *, direct: bool) -> None:
+    def __init__(self) -> None:
+        """Take the memory, on the thread that first uses it."""
+        self.data = mmap.mmap(-1, CHUNK + BLOCK)
+
+
+class OpenFile:
+    """An open file or block device; see places.Source."""
+
+    step = CHUNK
+
+    def __init__(self, descriptor: int, path: Path, buffers: Buffers, *, direct: bool) -> None:
         """Read from ``descriptor``, which stays the caller's.
 
         Raises:
@@ -50,6 +60,7 @@ class Source:
         if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
             raise NotAFileError(f"{path}: is neither a regular file nor a block device")
         self._descriptor = descriptor
+        self._buffers = buffers
         self._first = b""  # the first block, where finding out about O_DIRECT has read it
         self.is_device = stat.S_ISBLK(mode)
         self.around_cache = self._reads_directly(path)
@@ -92,19 +103,19 @@ class Source:
             # An unreadable first block is damage, found when it is compared.
         return True
 
-    def read(
-        self, start: int, length: int, buffer: mmap.mmap
-    ) -> Iterator[tuple[int, NDArray[np.uint8] | Extent]]:
+    def read(self, start: int, length: int) -> Iterator[tuple[int, NDArray[np.uint8] | Extent]]:
         """Yield pieces of [start, start + length): where, and their bytes or why there are none.
+
+        Each piece overwrites the one before.
 
         Args:
             start: bytes, a multiple of BLOCK.
-            length: bytes.
-            buffer: room for them, in whole blocks; each piece overwrites the one before.
+            length: bytes, at most CHUNK.
 
         Raises:
             OSError: one of OUR_ERRORS.
         """
+        buffer = self._buffers.data
         pieces = [(start, length)]
         while pieces:
             at, wanted = pieces.pop()
@@ -148,20 +159,21 @@ class Source:
 
 
 @contextmanager
-def opened(path: Path, *, direct: bool) -> Iterator[Source]:
+def opened(path: Path, buffers: Buffers, *, direct: bool) -> Iterator[OpenFile]:
     """Open a file or block device for reading.
 
     Args:
         path: where it is.
+        buffers: to read into.
         direct: refuse to read through the page cache.
 
     Raises:
-        NotAFileError, ValueError: as ``Source`` does.
+        NotAFileError, ValueError: as ``OpenFile`` does.
         OSError: it cannot be opened.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
     descriptor = os.open(path, flags)
     try:
-        yield Source(descriptor, path, direct=direct)
+        yield OpenFile(descriptor, path, buffers, direct=direct)
     finally:
         os.close(descriptor)

@@ -1,162 +1,66 @@
-"""What verify finds: damage by kind, in files and in trees."""
+"""What verify reports of files and of trees."""
 
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from dgenfs.kernels.row import SECTOR
+from dgenfs.verifying.findings import Extent, Findings, Kind
+from dgenfs.verifying.windows import Window
 
-MAX_EXTENTS = 10_000  # kept of one file; the totals count all
 MAX_TREE_EXTENTS = 100_000  # kept of all files of a tree: some 20 MB
 MAX_PATHS = 10_000  # kept of each list of a tree
-
 
 Item = TypeVar("Item")
 
 
-class Kind(StrEnum):
-    """What an extent of damage is."""
-
-    ZEROS = "zeros"
-    MISPLACED = "misplaced"
-    OTHER_SEED = "other seed"
-    BIT_FLIPS = "bit flips"
-    UNKNOWN = "unknown"
-    MISSING = "missing tail"
-    EXCESS = "excess tail"
-    UNREADABLE = "unreadable"
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Damage of one kind in adjoining sectors, of one part of the file.
-
-    Attributes:
-        start: offset of the first wrong byte in the file.
-        end: offset behind the last wrong byte.
-        kind: what the bytes are instead.
-        wrong_bytes: bytes between that differ; the missing, excess or unreadable bytes.
-        wrong_bits: bits between that differ; 0 where no bits were compared.
-        belongs_at: for MISPLACED and OTHER_SEED, the offset that the bytes at ``start`` belong at;
-            where duplicates leave a choice, the one nearest to ``start``.
-        belongs_in: the number of the tree's file that they belong in; 0 for a plain file.
-        seed: for OTHER_SEED, the seed of the content they belong to.
-        part: what the bytes should be to a reader of the format, such as "header" or "CRC", where
-            they are a container's own; None for content.
-        region: where in the file the part begins, or the content that stands in one piece there.
-    """
-
-    start: int
-    end: int
-    kind: Kind
-    wrong_bytes: int
-    wrong_bits: int = 0
-    belongs_at: int | None = None
-    belongs_in: int | None = None
-    seed: int | None = None
-    part: str | None = None
-    region: int = field(default=0, compare=False)
-
-    def continues(self, before: "Extent") -> bool:
-        """Return whether this extent and the one before it are one, cut by a chunk's end."""
-        if self.kind is not before.kind or self.seed != before.seed:
-            return False
-        if self.region != before.region:
-            return False
-        if self.start // SECTOR > (before.end - 1) // SECTOR + 1:
-            return False
-        if self.belongs_at is None or before.belongs_at is None:
-            return self.belongs_at is before.belongs_at
-        return (
-            self.belongs_in == before.belongs_in
-            and self.belongs_at - self.start == before.belongs_at - before.start
-        )
-
-
 @dataclass(slots=True)
-class Total:
-    """All extents of one kind, kept or not."""
-
-    extents: int = 0
-    wrong_bytes: int = 0
-    wrong_bits: int = 0
-
-
-@dataclass(slots=True)
-class FileReport:
+class FileReport(Findings):
     """What verify found in one file.
 
     Attributes:
-        path: the file.
+        path: the file, or its URL.
         name: canonical name of what it should hold.
         file: number of the file in a tree, 0 for a plain file.
         expected_size: bytes it should have.
         size: bytes it has.
-        wrong_sectors: 512-byte sectors with a wrong byte among those compared.
-        extents: damage in order of offset, at most MAX_EXTENTS; fewer in a tree of much damage.
-        totals: all damage by kind.
         changed: whether somebody wrote to it while it was read: it may be different by now.
-        last: the last extent, kept or not, with which the next one may be one.
     """
 
-    path: Path
+    path: Path | str
     name: str
     file: int
     expected_size: int
     size: int
-    wrong_sectors: int = 0
-    extents: list[Extent] = field(default_factory=list)
-    totals: dict[Kind, Total] = field(default_factory=dict)
     changed: bool = False
-    last: Extent | None = None
 
     @property
     def identical(self) -> bool:
         """Whether every byte is right, and was so to the end."""
         return not self.totals and not self.changed
 
-    @property
-    def readable(self) -> bool:
-        """Whether every byte could be read."""
-        return Kind.UNREADABLE not in self.totals
+    def end(self, window: Window, there: int, *, is_device: bool = False) -> None:
+        """Add what is missing or in excess at the end, and count offsets from the copy's start.
 
-    @property
-    def wrong_bytes(self) -> int:
-        """Bytes that differ, are missing, in excess or unreadable."""
-        return sum(total.wrong_bytes for total in self.totals.values())
-
-    @property
-    def omitted_extents(self) -> int:
-        """Extents that are counted in the totals only."""
-        return sum(total.extents for total in self.totals.values()) - len(self.extents)
-
-    def add(self, extent: Extent) -> None:
-        """Add an extent that starts behind all others."""
-        total = self.totals.setdefault(extent.kind, Total())
-        total.wrong_bytes += extent.wrong_bytes
-        total.wrong_bits += extent.wrong_bits
-        before, self.last = self.last, extent
-        if before is not None and extent.continues(before):
-            self.last = replace(
-                before,
-                end=extent.end,
-                wrong_bytes=before.wrong_bytes + extent.wrong_bytes,
-                wrong_bits=before.wrong_bits + extent.wrong_bits,
-            )
-            if self.extents and self.extents[-1] is before:
-                self.extents[-1] = self.last
-            return
-        total.extents += 1
-        if len(self.extents) < MAX_EXTENTS:
-            self.extents.append(extent)
-
-    def count(self, kind: Kind, more: Total) -> None:
-        """Count extents that start behind all others and are not kept."""
-        total = self.totals.setdefault(kind, Total())
-        total.extents += more.extents
-        total.wrong_bytes += more.wrong_bytes
-        total.wrong_bits += more.wrong_bits
+        Args:
+            window: what was compared.
+            there: bytes of the copy that were there all the time.
+            is_device: whether what is behind is no matter of the copy's.
+        """
+        # Of a file that became shorter meanwhile, what is known to be wrong stays as it was found.
+        end = max(there - window.shift, window.offset, self.last.end if self.last else 0)
+        if end < window.end:
+            self.add(Extent(end, window.end, Kind.MISSING, window.end - end))
+        behind = self.size - window.shift
+        if window.ends and behind > window.end and not is_device:
+            self.add(Extent(window.end, behind, Kind.EXCESS, behind - window.end))
+        if window.length:
+            self.ranges = [(window.at, window.at + window.length)]
+        if window.shift:
+            self.extents = [extent.moved(window.shift) for extent in self.extents]
+            self.expected_size = window.length
+            self.size = max(0, self.size - window.at)
+            if not window.ends:
+                self.size = min(self.size, window.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +110,7 @@ class TreeReport:
         excluded_files: number of them all.
     """
 
-    path: Path
+    path: Path | str
     name: str
     files: int
     identical_files: int = 0

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dgenfs import Spec
-from dgenfs.verifying.reports import Extent, Kind
+from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.verifier import Verifier
 
 NAMES = (

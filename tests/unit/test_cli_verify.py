@@ -40,7 +40,7 @@ def test_what_is_no_file_does_not_hide_the_others(copies: Path) -> None:
     done = shell("dgenfs verify pipe 4K --as 4K", copies)
     assert done.returncode == 2
     assert done.stdout == "4K: identical, 4 KiB\n"
-    assert done.stderr == "dgenfs: pipe: is neither a regular file nor a block device\n"
+    assert done.stderr == "dgenfs: pipe: nobody writes to it: start its writer first\n"
     done = shell("dgenfs verify /proc/version 4K --as 4K --direct --json", copies)
     assert done.returncode == 2
     assert [one["path"] for one in json.loads(done.stdout)["reports"]] == ["4K"]
@@ -65,7 +65,7 @@ BAD_PATHS = [
     (KELVIN, f"'{KELVIN}' is not a name: '{KELVIN}': {RULE}; say what it holds: --as NAME"),
     ("closed", f"'closed' is not a name: 'closed': {RULE}; say what it holds: --as NAME"),
     ("7K", "is a directory, and 7K_d1_c1.bin is not a tree"),
-    ("9K", "is neither a regular file nor a block device"),
+    ("9K", "nobody writes to it: start its writer first"),
     ("5K", "is neither a regular file nor a block device"),
 ]
 

@@ -14,7 +14,8 @@ from dgenfs.api.publishing import CHUNK, write_data_set
 from dgenfs.names.data_set import DataSet, ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.profile import read
-from dgenfs.verifying.reports import Kind, TreeReport
+from dgenfs.verifying.findings import Kind
+from dgenfs.verifying.reports import TreeReport
 from dgenfs.verifying.verifier import Verifier
 
 PROFILE = (
@@ -91,7 +92,7 @@ def test_faults_are_found(copy: Path, data_set: DataSet) -> None:
     (copy / "train/3/lost+found").mkdir()
     (copy / "empty/below").rmdir()
     report = verified(copy, data_set.top)
-    found = {str(one.path.relative_to(copy)): set(one.totals) for one in report.different}
+    found = {str(Path(one.path).relative_to(copy)): set(one.totals) for one in report.different}
     assert found.pop(large.name) == {Kind.ZEROS}
     assert found.pop("valid/img_1_of_3.indexed_binary.off.idx")
     assert found.pop("valid/img_2_of_3.indexed_binary") == {Kind.MISSING}

@@ -11,7 +11,8 @@ from dgenfs.cli.explanation import explanation
 from dgenfs.cli.units import size
 from dgenfs.verifying import reports
 from dgenfs.verifying.analyze import Analysis, CompressRatio, DedupRatio
-from dgenfs.verifying.reports import Extent, FileReport, Kind, TreeReport
+from dgenfs.verifying.findings import Extent, Kind
+from dgenfs.verifying.reports import FileReport, TreeReport
 
 
 def lines(renderable: Any) -> list[str]:
@@ -23,7 +24,7 @@ def lines(renderable: Any) -> list[str]:
 
 
 def damaged(*extents: Extent, file: int = 0) -> FileReport:
-    found = FileReport(Path("copy"), "1M_d1_c1.bin", file, 1 << 20, 1 << 20, 3)
+    found = FileReport(Path("copy"), "1M_d1_c1.bin", file, 1 << 20, 1 << 20, wrong_sectors=3)
     for extent in extents:
         found.add(extent)
     return found
@@ -127,7 +128,7 @@ def test_what_is_wrong_is_told_apart(
     size: int, expected: int, extents: list[Extent], head: str
 ) -> None:
     sectors = sum(extent.kind is Kind.ZEROS for extent in extents)
-    found = FileReport(Path("copy"), "1M_d1_c1.bin", 0, expected, size, sectors)
+    found = FileReport(Path("copy"), "1M_d1_c1.bin", 0, expected, size, wrong_sectors=sectors)
     for extent in extents:
         found.add(extent)
     assert lines(render.as_text(found))[0] == f"copy: different, {head}"
@@ -142,7 +143,7 @@ def test_long_lists_are_cut_in_text_only() -> None:
     assert len(values.pop("extents")) == 50
     assert sorted(values) == [
         *("changed", "expected_size", "file", "identical", "name", "omitted_extents"),
-        *("path", "size", "totals", "wrong_bytes", "wrong_sectors"),
+        *("path", "ranges", "size", "totals", "wrong_bytes", "wrong_sectors"),
     ]
 
 

@@ -13,8 +13,9 @@ from privileges import block_device
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.verifying.comparing import CHUNK
+from dgenfs.verifying.findings import MAX_EXTENTS, Extent, Kind
 from dgenfs.verifying.reading import BLOCK
-from dgenfs.verifying.reports import MAX_EXTENTS, Extent, FileReport, Kind
+from dgenfs.verifying.reports import FileReport
 from dgenfs.verifying.verifier import Verifier
 
 Bytes = NDArray[np.uint8]

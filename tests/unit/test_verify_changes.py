@@ -9,7 +9,7 @@ from processes import eventually
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_file
-from dgenfs.verifying.reports import Extent, Kind
+from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.verifier import Verifier
 
 

@@ -16,7 +16,8 @@ from processes import run
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
-from dgenfs.verifying.reports import Extent, FileReport, Kind
+from dgenfs.verifying.findings import Extent, Kind
+from dgenfs.verifying.reports import FileReport
 from dgenfs.verifying.verifier import Verifier
 
 PARTS: dict[str, set[str | None]] = {

@@ -10,8 +10,9 @@ import pytest
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.cli.verification import Options, Verification
+from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.reading import BLOCK
-from dgenfs.verifying.reports import Extent, Kind, TreeReport, Unreadable
+from dgenfs.verifying.reports import TreeReport, Unreadable
 from dgenfs.verifying.verifier import Verifier
 
 NAME = "64K_c2"
@@ -73,12 +74,12 @@ def test_what_cannot_be_read_gives_exit_code_2(copy: Path, monkeypatch: pytest.M
     copy_of_one.write_bytes(copy.read_bytes())  # which is not the same: Python looks at it
     for path, name in ((copy, NAME), (copy.parent / tree.name, tree.name)):
         verification = Verification(Options(name, (), False, ()))
-        verification.check([path])
+        verification.check([str(path)])
         assert verification.code == 1
         with monkeypatch.context() as patch:
             reads_fail(patch, errno.EIO, at=8 * BLOCK)
             verification = Verification(Options(name, (), False, ()))
-            verification.check([path])
+            verification.check([str(path)])
             assert verification.code == 2
     (report,) = verification.reports
     assert isinstance(report, TreeReport)

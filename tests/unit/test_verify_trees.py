@@ -15,8 +15,10 @@ from writing import ignore
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.names.spec import BATCH
-from dgenfs.verifying.reports import Extent, Kind, TreeReport
-from dgenfs.verifying.verifier import LISTED, Verifier
+from dgenfs.verifying.findings import Extent, Kind
+from dgenfs.verifying.reports import TreeReport
+from dgenfs.verifying.trees import LISTED
+from dgenfs.verifying.verifier import Verifier
 
 
 def written(folder: Path, name: str) -> tuple[Path, Spec]:

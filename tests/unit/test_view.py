@@ -15,7 +15,7 @@ import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_file, write_tree
 from dgenfs.content.view import Computed, ContentRange, Failing, Literal, Segment, View, Zeros
-from dgenfs.verifying.reports import Extent, Kind
+from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.verifier import Verifier
 
 TREE = "7x3000_d2_c2"

@@ -1,0 +1,22 @@
+"""Options that several commands take."""
+
+from typing import Annotated
+
+import typer
+
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROFILE",
+        help="A data set: mlperf-unet3d or another that is shipped, or a file, ./mine.toml.",
+    ),
+]
+Scale = Annotated[
+    str, typer.Option(metavar="FACTOR", help="As many times the profile's files, such as 0.01.")
+]
+Part = Annotated[
+    str,
+    typer.Option(
+        metavar="K/N", help="The part of it for this host, such as 3/8, the third of eight."
+    ),
+]

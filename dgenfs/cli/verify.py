@@ -1,0 +1,87 @@
+"""The command verify."""
+
+from typing import Annotated
+
+import typer
+
+from dgenfs.cli.options import Part, Profile, Scale
+from dgenfs.cli.terminal import UNREAD, errors
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH...",
+        help="Copies to check: files, devices, directories, URLs such as s3://bucket/key; "
+        "- is standard input.",
+    ),
+]
+As = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="What they hold. Default: their name."),
+]
+Offset = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="First byte of NAME that they hold, such as 1M."),
+]
+Length = Annotated[str | None, typer.Option(metavar="SIZE", help="Bytes of NAME that they hold.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE", help="Where in PATH these begin; what is behind them is no matter then."
+    ),
+]
+Seeds = Annotated[str, typer.Option(help="Other seeds whose bytes to recognize, as 0,7,100-199.")]
+Direct = Annotated[
+    bool, typer.Option("--direct", help="Never read through the page cache, or fail.")
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Names to pass over in a tree, besides those that systems leave behind, such as "
+        "lost+found; '' takes back all before it, these too.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Report in JSON.")]
+
+
+def verify(
+    paths: Paths,
+    as_name: As = None,
+    offset: Offset = None,
+    length: Length = None,
+    at: At = None,
+    part: Part = "1/1",
+    seeds: Seeds = "",
+    direct: Direct = False,
+    exclude: Exclude = None,
+    as_json: Json = False,
+    profile: Profile = None,
+    scale: Scale = "1",
+) -> None:
+    """Compare copies with what their names say, or a profile.
+
+    Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or checked, the
+    report cannot be written or the usage is wrong.
+    """
+    from dgenfs.cli.arguments import Range, data_set_of, excluded, parse_seeds, require_name
+    from dgenfs.cli.verification import Options, Verification
+    from dgenfs.names.share import Share
+
+    with errors(failed=UNREAD):
+        data_set = data_set_of(profile, scale)
+        if as_name is not None:
+            require_name(as_name, data_set)
+        options = Options(
+            as_name,
+            parse_seeds(seeds),
+            direct,
+            excluded(exclude or ()),
+            data_set,
+            Share.parse(part),
+            Range.parse(offset, length, at),
+        )
+        verification = Verification(options)
+        verification.check(paths)
+        verification.print(as_json=as_json)
+    raise typer.Exit(verification.code)

@@ -1,0 +1,172 @@
+"""Objects of a store: read by GETs of ranges, found by listings."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgenfs.machine.stores import MissingObjectError, Store, StoreError, translated
+from dgenfs.verifying.comparing import CHUNK
+from dgenfs.verifying.findings import Extent, Kind
+from dgenfs.verifying.places import Source
+from dgenfs.verifying.reading import NotAFileError
+
+ALONE = 64 << 20  # bytes of an object that one thread reads by itself
+GET = 8 << 20  # bytes of one ranged GET
+S3 = ("s3", "s3a")
+# Of what a store tells of an object: what differs once it was written again.
+_STATES = ("ETag", "etag", "md5", "mtime", "LastModified", "last_modified", "generation")
+
+
+class Prefix:
+    """A URL that fsspec reads: an object, or a prefix that others have in common."""
+
+    alone = ALONE
+
+    def __init__(self, store: Store) -> None:
+        """Read what is in ``store``."""
+        self._store = store
+
+    @property
+    def path(self) -> str:
+        """The URL."""
+        return self._store.url
+
+    def at(self, inside: str) -> str:
+        """Return the URL of a path in it."""
+        return self._store.join(inside).url if inside else self._store.url
+
+    @contextmanager
+    def opened(self, inside: str, expected: int) -> Iterator[Source]:
+        """Open an object, a small one with the GET that reads all of it."""
+        yield Object(self._store.join(inside) if inside else self._store, expected)
+
+    def names(self, inside: str) -> Iterator[str]:
+        """Yield the last parts of keys, and of longer prefixes, from one listing."""
+        store = self._store.join(inside) if inside else self._store
+        with translated(store.url):
+            yield from _keys(store) if store.protocol in S3 else _listed(store)
+
+    def require_directory(self, what: str) -> None:  # noqa: ARG002
+        """Raise FileNotFoundError unless some object has the prefix."""
+        next(self.names(""), None)
+
+
+def _keys(store: Store) -> Iterator[str]:
+    """Yield names page by page, as s3fs keeps what it knows of a million objects in memory.
+
+    Source: Amazon S3 API Reference, ListObjectsV2.
+    """
+    bucket, key, _ = store.fs.split_path(store.path)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    more: dict[str, str] = {}
+    found = False
+    while True:
+        page = store.fs.call_s3(
+            "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more
+        )
+        keys = [one["Key"] for one in page.get("Contents", ())]
+        keys += [one["Prefix"] for one in page.get("CommonPrefixes", ())]
+        found = found or bool(keys)
+        yield from (key[len(prefix) :].rstrip("/") or "/" for key in keys if key != prefix)
+        if not page.get("IsTruncated"):
+            break
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+    if not found:
+        raise MissingObjectError(errno.ENOENT, "no object has this prefix", store.url)
+
+
+def _listed(store: Store) -> Iterator[str]:
+    """Yield names as any other store lists them, all at once."""
+    path = store.path.rstrip("/")
+    for name in store.fs.ls(store.path, detail=False):
+        if name.rstrip("/") == path:  # what is listed is itself
+            if not store.fs.isdir(store.path):
+                raise NotADirectoryError(errno.ENOTDIR, "is an object, not a prefix", store.url)
+            continue
+        yield name.rstrip("/").rpartition("/")[2]
+
+
+class Object:
+    """An object of a store; see Source.
+
+    One that should be small is read with one GET as it is opened; of a larger one each read is one
+    ranged GET. A GET fails for good once the store's library has tried as often as it does.
+    """
+
+    is_device = False
+    around_cache = False
+    step = GET
+
+    def __init__(self, store: Store, expected: int) -> None:
+        """Read from ``store`` what should have ``expected`` bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            StoreError: it cannot be read.
+        """
+        self._store = store
+        self._data: bytes | None = None
+        if 0 < expected <= CHUNK:
+            self._data = self._first(expected)
+        if self._data is None or len(self._data) > expected:
+            self._state = self._look()
+            self.size: int = self._state[0]
+        else:
+            self.size = len(self._data)
+
+    def _get(self, start: int, end: int) -> bytes:
+        with translated(self._store.url):
+            got: bytes = self._store.fs.cat_file(self._store.path, start=start, end=end)
+        return got
+
+    def _first(self, expected: int) -> bytes:
+        """Return an object's bytes, one more than there should be if it has more."""
+        try:
+            return self._get(0, expected + 1)[: expected + 1]
+        except FileNotFoundError:
+            raise
+        except StoreError:
+            # No range of no bytes can be had (RFC 9110, section 15.5.17).
+            if self._look()[0] == 0:
+                return b""
+            raise
+
+    def _look(self) -> tuple[Any, ...]:
+        """Return what tells this object from another of its name, its size first."""
+        with translated(self._store.url):
+            info = self._store.fs.info(self._store.path)
+        if not isinstance(info.get("size"), int):
+            raise StoreError(errno.EIO, "the server does not tell its size", self._store.url)
+        if info.get("type") == "directory":
+            raise NotAFileError(f"{self._store.url}: is a prefix, not an object")
+        return info["size"], *(str(info[key]) for key in _STATES if key in info)
+
+    def read(self, start: int, length: int) -> Iterator[tuple[int, NDArray[np.uint8] | Extent]]:
+        """Yield what a GET gives, in pieces of CHUNK bytes, and what it leaves out as missing."""
+        if self._data is not None:
+            got = self._data[start : start + length]
+        else:
+            got = self._get(start, start + length)
+        data = np.frombuffer(got, np.uint8)[:length]
+        for at in range(0, data.size, CHUNK):
+            yield start + at, data[at : at + CHUNK]
+        if data.size < length:
+            # It is shorter than the store says, or became so.
+            end = start + data.size
+            yield end, Extent(end, start + length, Kind.MISSING, length - data.size)
+
+    def changed(self) -> bool:
+        """Return whether another object has its name by now, or none has."""
+        if self._data is not None and len(self._data) == self.size:
+            return False  # one GET is of one object
+        was = self._state
+        try:
+            self._state = self._look()
+        except FileNotFoundError:
+            return True
+        self.size = self._state[0]
+        return self._state != was

@@ -1,0 +1,114 @@
+"""Where copies are: files and directories, and what else holds files under paths."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgenfs.machine.directories import is_directory
+from dgenfs.verifying.comparing import CHUNK
+from dgenfs.verifying.findings import Extent
+from dgenfs.verifying.reading import Buffers, opened
+
+
+class Source(Protocol):
+    """A copy that is open for reading, by any number of threads.
+
+    Attributes:
+        size: bytes.
+        is_device: whether it is a block device.
+        around_cache: whether reads go around the page cache (O_DIRECT).
+        step: bytes of one read, a multiple of CHUNK.
+    """
+
+    size: int
+    is_device: bool
+    around_cache: bool
+    step: int
+
+    def read(self, start: int, length: int) -> Iterator[tuple[int, NDArray[np.uint8] | Extent]]:
+        """Yield pieces of [start, start + length): where, and their bytes or why there are none.
+
+        Each is at most CHUNK bytes, and lasts until the next one.
+
+        Raises:
+            OSError: it cannot be read at all.
+        """
+
+    def changed(self) -> bool:
+        """Return whether it changed since it was opened, and take its size anew."""
+
+
+class Place(Protocol):
+    """A file, or what holds files under paths.
+
+    Attributes:
+        path: as users name it.
+        alone: bytes of a file that one thread reads by itself, at the most.
+    """
+
+    @property
+    def path(self) -> Path | str:
+        """As users name it."""
+
+    @property
+    def alone(self) -> int:
+        """Bytes of a file that one thread reads by itself, at the most."""
+
+    def at(self, inside: str) -> Path | str:
+        """Return what users name a path in it."""
+
+    def opened(self, inside: str, expected: int) -> AbstractContextManager[Source]:
+        """Open a path in it, nothing for itself, that should have ``expected`` bytes.
+
+        Raises:
+            NotAFileError: it holds no bytes.
+            ValueError: it cannot be read as was asked for.
+            OSError: it cannot be opened.
+        """
+
+    def names(self, inside: str) -> Iterator[str]:
+        """Yield the names in a directory, nothing for itself.
+
+        Raises:
+            NotADirectoryError, FileNotFoundError: there is none.
+            OSError: it cannot be listed.
+        """
+
+    def require_directory(self, what: str) -> None:
+        """Raise OSError unless it is one, as ``what`` needs."""
+
+
+class Folder:
+    """A path of the file system: a file, a device, or a directory."""
+
+    alone = CHUNK
+
+    def __init__(self, path: Path, buffers: Buffers, *, direct: bool) -> None:
+        """Read what is at ``path`` into ``buffers``, never through the page cache if ``direct``."""
+        self.path = path
+        self.buffers = buffers
+        self.direct = direct
+
+    def at(self, inside: str) -> Path:
+        """Return the path in it."""
+        return self.path / inside
+
+    def opened(self, inside: str, expected: int) -> AbstractContextManager[Source]:  # noqa: ARG002
+        """Open a file or device."""
+        return opened(self.path / inside, self.buffers, direct=self.direct)
+
+    def names(self, inside: str) -> Iterator[str]:
+        """Yield what scandir(3) tells, as it tells it."""
+        with os.scandir(self.path / inside) as entries:
+            for entry in entries:
+                yield entry.name
+
+    def require_directory(self, what: str) -> None:
+        """Raise NotADirectoryError unless it is one."""
+        if not is_directory(self.path):
+            raise NotADirectoryError(f"{self.path}: is not a directory, and {what}")

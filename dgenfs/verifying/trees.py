@@ -1,0 +1,223 @@
+"""Directories and prefixes compared with the trees, or the data sets, that they should hold."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from functools import partial
+from itertools import groupby, islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgenfs.kernels.names import find_unknown
+from dgenfs.kernels.trees import find_different
+from dgenfs.machine.threads import in_order
+from dgenfs.names.catalog import File
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
+from dgenfs.names.grammar import INDEX
+from dgenfs.names.share import Share
+from dgenfs.names.spec import Spec
+from dgenfs.verifying.comparing import CHUNK
+from dgenfs.verifying.copies import Content, Copies, Progress, Result
+from dgenfs.verifying.findings import MAX_EXTENTS
+from dgenfs.verifying.places import Folder, Place
+from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
+
+LISTED = 1024  # names of a directory that are looked at together
+
+
+class Member(NamedTuple):
+    """A file that a tree or a data set should hold.
+
+    Attributes:
+        inside: its path there.
+        file: what it is.
+    """
+
+    inside: str
+    file: File | ProfileFile
+
+
+class TreeCheck:
+    """One directory, or prefix, that is compared with what it should hold."""
+
+    def __init__(
+        self, copies: Copies, place: Place, report: TreeReport, progress: Progress
+    ) -> None:
+        """Compare what is at ``place``, with the threads of ``copies``, and add to ``report``."""
+        self._copies = copies
+        self._place = place
+        self._report = report
+        self._progress = progress
+
+    def tree(self, spec: Spec, share: Share) -> None:
+        """Compare the files of a tree that are in a share."""
+        files = share.of(spec.files)
+        if isinstance(self._place, Folder) and spec.size <= self._place.alone:
+            self._small_files(self._place, spec, files)
+            return
+        self._members(Member(spec.path(file), File(spec, file)) for file in files)
+
+    def data_set(self, data_set: ProfileDirectory, share: Share) -> None:
+        """Compare the files of a data set, or of a directory in it, that are in a share."""
+        files = (node for node in data_set.walk() if isinstance(node, ProfileFile))
+        some = share.of(data_set.files)
+        self._members(
+            Member(data_set.path_of(file), file) for file in islice(files, some.start, some.stop)
+        )
+
+    def _members(self, members: Iterable[Member]) -> None:
+        """Compare files, small ones by a thread each; the threads share what a larger one has."""
+        copies = self._copies
+        for alone, some in groupby(members, lambda one: one.file.size <= self._place.alone):
+            call = partial(in_order, copies.pool, copies.ahead) if alone else map
+            for result in call(self._found, some):
+                self._add(result)
+
+    def _found(self, member: Member) -> Result:
+        # The room only shrinks, so nothing is left out that the report will keep.
+        room = min(MAX_EXTENTS, max(1, self._report.room))
+        content = Content.of(member.file)
+        result = self._copies.found(self._place, member.inside, content, room, self._progress)
+        if not isinstance(result, FileReport):
+            self._progress(member.file.size)
+        return result
+
+    def _small_files(self, place: Folder, spec: Spec, files: range) -> None:
+        """Compare small files of a tree; what is identical costs no Python."""
+
+        def verify(batch: range) -> tuple[int, list[Result]]:
+            different = _different(folder, place, spec, batch, stop)
+            results = []
+            for file in different:
+                if stop[0]:
+                    raise CancelledError
+                member = Member(spec.path(file), File(spec, file))
+                results.append(self._found(member))
+            return len(batch) - len(different), results
+
+        copies = self._copies
+        stop = np.zeros(1, np.int64)
+        folder = os.open(place.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for identical, results in in_order(
+                copies.pool,
+                copies.ahead,
+                verify,
+                spec.batches(CHUNK, files),
+                lambda: stop.fill(1),
+            ):
+                self._progress(identical * spec.size)
+                self._report.identical_files += identical
+                for result in results:
+                    self._add(result)
+        finally:
+            os.close(folder)
+
+    def _add(self, result: Result) -> None:
+        if isinstance(result, str):
+            self._report.add_missing(result)
+        elif isinstance(result, Unreadable):
+            self._report.add_unreadable(result)
+        else:
+            self._report.add_file(result)
+
+    def others(self, others: Iterator[Result], excluded: re.Pattern[str]) -> None:
+        """Add what should not be there, but for names that are ``excluded``."""
+        for other in others:
+            if isinstance(other, Unreadable):
+                self._report.add_unreadable(other)
+            elif isinstance(other, FileReport):
+                if not other.identical:  # which is none of those that are counted
+                    self._report.add_file(other)
+            elif excluded.fullmatch(other.rpartition("/")[2]):
+                self._report.add_excluded(other)
+            else:
+                self._report.add_unexpected(other)
+
+    def others_of_tree(self, spec: Spec, directory: int | None = None) -> Iterator[Result]:
+        """Yield what is in a tree's place that is not its own, and directories that are unreadable.
+
+        Of an index that stands beside a tree's file, what is found in it.
+        """
+        inside = "" if directory is None else f"{spec.directory_name(directory)}/"
+        try:
+            names = self._place.names(inside.rstrip("/"))
+            while some := list(islice(names, LISTED)):
+                for name in _unknown(some, spec, directory):
+                    number = spec.directory_index(name) if directory is None else None
+                    if number is None:
+                        yield self._beside(spec, inside + name)
+                    else:
+                        yield from self.others_of_tree(spec, number)
+        except OSError as error:
+            no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
+            other = inside and no_directory
+            yield inside[:-1] if other else Unreadable.of(inside[:-1] or ".", error)
+
+    def _beside(self, spec: Spec, other: str) -> Result:
+        """Return what is found in an index beside a tree's file, the path of anything else."""
+        file = None
+        if spec.has_indexes and other.endswith(f".{INDEX}"):
+            file = spec.index(other.removesuffix(f".{INDEX}"))
+        if file is None:
+            return other
+        content = Content.of(File(spec.index_of_a_file))._replace(file=file)
+        return self._copies.found(self._place, other, content, MAX_EXTENTS, self._progress)
+
+    def others_of_data_set(self, data_set: ProfileDirectory) -> Iterator[Result]:
+        """Yield what is not a data set's own, and its directories that are unreadable."""
+        for directory in (data_set, *data_set.below()):
+            inside = data_set.path_of(directory) if directory != data_set else ""
+            try:
+                for name in self._place.names(inside):
+                    if not directory.holds(name):
+                        yield f"{inside}/{name}" if inside else name
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError:
+                yield inside
+            except OSError as error:
+                yield Unreadable.of(inside or ".", error)
+
+    def missing_directories(self, data_set: ProfileDirectory) -> None:
+        """Add the directories with nothing in them, which no missing file tells of."""
+        if not isinstance(self._place, Folder):
+            return  # a store has none
+        for directory in data_set.below():
+            inside = data_set.path_of(directory)
+            if directory.count == 0 and not os.path.lexists(self._place.path / inside):
+                self._report.files += 1
+                self._report.add_missing(f"{inside}/")
+
+
+def _different(
+    folder: int, place: Folder, spec: Spec, files: range, stop: NDArray[np.int64]
+) -> Sequence[int]:
+    """Return the files that are not identical, or that only Python can compare.
+
+    Args:
+        folder: descriptor of the tree's directory.
+        place: the same, and how it is read.
+        spec: the tree's.
+        files: their numbers; none is larger than CHUNK.
+        stop: as ``find_different`` takes it.
+    """
+    if not spec.is_compiled or spec.size == 0:  # of no bytes are many that are no files
+        return files
+    different = np.zeros(len(files), np.uint8)
+    buffer = np.frombuffer(place.buffers.data, np.uint8)
+    first = np.uint64(files.start)
+    find_different(folder, first, different, buffer, spec.row, place.direct, stop)
+    return [files[i] for i in np.flatnonzero(different)]
+
+
+def _unknown(names: list[str], spec: Spec, directory: int | None) -> list[str]:
+    """Return those of the names in a tree's directory that are no file's that belongs there."""
+    text = np.frombuffer(os.fsencode("\0".join([*names, ""])), np.uint8)
+    unknown = np.empty(len(names), np.uint8)
+    find_unknown(text, np.int64(-1 if directory is None else directory), unknown, spec.row)
+    return [names[i] for i in np.flatnonzero(unknown)]
