@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dgenfs import logs
 from dgenfs.cli.interruption import end_when_signaled
+from dgenfs.cli.merge import merge
 from dgenfs.cli.options import Profile, Scale
 from dgenfs.cli.running import run
 from dgenfs.cli.terminal import (
@@ -167,6 +168,7 @@ def write_directory(name: str, node: "Directory | ProfileDirectory", path: Path)
 
 
 app.command()(verify)
+app.command()(merge)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What the commands report, as text for people and as JSON for programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dgenfs.cli.terminal import UNREAD
 from dgenfs.cli.units import count, size
 from dgenfs.escapes import escaped
 from dgenfs.kernels.row import SECTOR
@@ -23,7 +24,17 @@ _NOT_COMPARED = {
     Kind.EXCESS: "in excess at the end",
 }
 
+IDENTICAL = 0
+DIFFERENT = 1
+
 SHOWN = 20  # extents, or paths of a list, in a text; JSON has all that were kept
+
+
+def code(reports: Sequence[FileReport | TreeReport], unchecked: Sequence[object]) -> int:
+    """Return the exit code, by the worst of what was found, or could not be."""
+    if unchecked or not all(report.readable for report in reports):
+        return UNREAD
+    return IDENTICAL if all(report.identical for report in reports) else DIFFERENT
 
 
 def as_json(report: FileReport | TreeReport) -> dict[str, Any]:
@@ -35,8 +46,6 @@ def as_json(report: FileReport | TreeReport) -> dict[str, Any]:
         values["different"] = [as_json(file) for file in report.different]
     else:
         del values["last"]
-        for extent in values["extents"]:
-            del extent["region"]
         values["wrong_bytes"] = report.wrong_bytes
         values["omitted_extents"] = report.omitted_extents
     return values
@@ -60,9 +69,10 @@ def as_text(report: FileReport | TreeReport, hint: str | None = None) -> Rendera
 def _file(report: FileReport, hint: str | None = None) -> RenderableType:
     path = escaped(str(report.path))
     if report.identical:
-        return Text(f"{path}: identical, {size(report.expected_size)}", "green")
+        return Text(f"{path}: identical, {_compared(report)}", "green")
     head = Text(f"{path}: different, {', '.join(_damage(report))}", "red")
-    if report.size != report.expected_size:
+    cut = report.totals.keys() & {Kind.MISSING, Kind.EXCESS}
+    if cut and report.size != report.expected_size:
         head.append(f"; the file has {report.size} B instead of {report.expected_size} B")
     if report.changed:
         head.append("; it changed while it was read: verify it again")
@@ -80,6 +90,13 @@ def _file(report: FileReport, hint: str | None = None) -> RenderableType:
         for kind, total in report.totals.items()
     )
     return Group(*lines, Text(totals))
+
+
+def _compared(report: FileReport) -> str:
+    """Return the bytes that were compared, and of how many if these are more."""
+    compared = sum(end - start for start, end in report.ranges)
+    whole = size(report.expected_size)
+    return whole if compared == report.expected_size else f"{size(compared)} of {whole}"
 
 
 def _extents(report: FileReport) -> Table:

@@ -14,7 +14,7 @@ from dgenfs.cli.arguments import (
     part_of_data_set,
     tree_file,
 )
-from dgenfs.cli.terminal import UNREAD, print_error, print_json, print_text, progress
+from dgenfs.cli.terminal import print_error, print_json, print_text, progress
 from dgenfs.machine.stores import is_url
 from dgenfs.names.catalog import Directory, File, find_file
 from dgenfs.names.data_set import DataSet, ProfileDirectory
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 Expected = File | Directory | ProfileFile | ProfileDirectory
 
 STDIN = "-"
-
-IDENTICAL = 0
-DIFFERENT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +153,7 @@ class Verification:
     @property
     def code(self) -> int:
         """The exit code, by the worst that was found."""
-        if self.unchecked or not all(report.readable for report in self.reports):
-            return UNREAD
-        return IDENTICAL if all(report.identical for report in self.reports) else DIFFERENT
+        return render.code(self.reports, self.unchecked)
 
     def print(self, *, as_json: bool) -> None:
         """Print what was found; OSError if that fails."""
@@ -168,7 +163,7 @@ class Verification:
         share = self._options.share
         print_json(
             {
-                "identical": self.code == IDENTICAL,
+                "identical": self.code == render.IDENTICAL,
                 **({} if share == WHOLE else {"part": asdict(share)}),
                 "reports": [render.as_json(report) for report in self.reports],
                 "unchecked": [render.unreadable_as_json(one) for one in self.unchecked],

@@ -1,5 +1,6 @@
 """What is wrong in a file's bytes, by kind; of ranges that were compared apart, it merges."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -170,7 +171,7 @@ class Findings:
             self.count(kind, more)
         kept: list[Extent] = []
         for extent in sorted([*self.extents, *other.extents], key=lambda extent: extent.start):
-            if kept and extent.continues(kept[-1]):
+            if kept and extent.continues(kept[-1]) and self._knows(kept[-1].end, extent.start):
                 self.totals[extent.kind].extents -= 1
                 kept[-1] = kept[-1].joined(extent)
             else:
@@ -178,6 +179,11 @@ class Findings:
         last = (one for one in (self.last, other.last) if one is not None)
         self.last = max([*kept[-1:], *last], key=lambda extent: extent.end, default=None)
         self.extents = kept[:MAX_EXTENTS]
+
+    def _knows(self, start: int, end: int) -> bool:
+        """Return whether all between two offsets was compared."""
+        index = bisect_right(self.ranges, start, key=lambda one: one[0]) - 1
+        return index >= 0 and end <= self.ranges[index][1]
 
 
 def merged_ranges(

@@ -38,6 +38,17 @@ class FileReport(Findings):
         """Whether every byte is right, and was so to the end."""
         return not self.totals and not self.changed
 
+    def merge(self, other: Findings) -> None:
+        """Add what was found in another part of the same copy.
+
+        Raises:
+            ValueError: bytes are in both.
+        """
+        Findings.merge(self, other)  # as super() finds no class that has slots
+        if isinstance(other, FileReport):
+            self.changed |= other.changed or other.size != self.size
+            self.size = other.size
+
     def end(self, window: Window, there: int, *, is_device: bool = False) -> None:
         """Add what is missing or in excess at the end, and count offsets from the copy's start.
 
@@ -148,6 +159,24 @@ class TreeReport:
         """Extents that it can still keep of the next file."""
         return MAX_TREE_EXTENTS - self.kept_extents if len(self.different) < MAX_PATHS else 0
 
+    def merge(self, other: "TreeReport") -> None:
+        """Add what was found in another part of the same directory."""
+        self.files += other.files
+        self.identical_files += other.identical_files
+        self.different_files += other.different_files
+        self.missing_files += other.missing_files
+        self.unexpected_files += other.unexpected_files
+        self.unreadable_paths += other.unreadable_paths
+        self.unreadable_bytes += other.unreadable_bytes
+        self.excluded_files += other.excluded_files
+        self.omitted_extents += other.omitted_extents
+        for file in other.different:
+            self._keep_file(file)
+        self.missing = [*self.missing, *other.missing][:MAX_PATHS]
+        self.unexpected = [*self.unexpected, *other.unexpected][:MAX_PATHS]
+        self.unreadable = [*self.unreadable, *other.unreadable][:MAX_PATHS]
+        self.excluded = [*self.excluded, *other.excluded][:MAX_PATHS]
+
     def add_file(self, file: FileReport) -> None:
         """Count a file; if bytes are wrong, keep its report and the extents that fit in."""
         if file.identical:
@@ -156,9 +185,15 @@ class TreeReport:
         self.different_files += 1
         if not file.readable:
             self.unreadable_bytes += file.totals[Kind.UNREADABLE].wrong_bytes
+        self.omitted_extents += file.omitted_extents
+        self._keep_file(file)
+
+    def _keep_file(self, file: FileReport) -> None:
+        """Keep a report, and the extents that fit in; the others' number is counted already."""
+        omitted = len(file.extents[self.room :])
+        self.omitted_extents += omitted
         del file.extents[self.room :]
         self.kept_extents += len(file.extents)
-        self.omitted_extents += file.omitted_extents
         _keep(self.different, file)
 
     def add_missing(self, path: str) -> None:

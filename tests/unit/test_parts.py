@@ -1,0 +1,189 @@
+"""Parts k of n: what each takes follows from the name, and their reports merge into one."""
+
+import itertools
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import run
+from writing import write
+
+from dgenfs.cli import render
+from dgenfs.cli.verification import Options, Verification
+from dgenfs.names import share as shares
+from dgenfs.names.share import WHOLE, Share
+from dgenfs.verifying.merging import Merged, PartReport, merged
+from dgenfs.verifying.reports import FileReport, TreeReport
+
+
+@pytest.fixture
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setattr(shares, "RANGE", 64 << 10)
+        yield
+
+
+@given(st.integers(0, 10**6), st.integers(1, 40))
+def test_each_item_is_in_one_part(items: int, count: int) -> None:
+    parts = [Share(number, count).of(items) for number in range(1, count + 1)]
+    assert parts[0].start == 0
+    assert parts[-1].stop == items
+    for part, behind in itertools.pairwise(parts):
+        assert part.stop == behind.start
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(1, 40))
+def test_each_byte_is_in_one_part(size: int, count: int) -> None:
+    parts = [Share(number, count).range(size) for number in range(1, count + 1)]
+    assert parts[0][0] == 0
+    assert parts[-1][1] == size
+    for (_, end), (start, _) in itertools.pairwise(parts):
+        assert end == start
+        assert end % (64 << 20) == 0 or end == size
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("3", "no part such as 3/8"),
+        ("0/8", "parts are 1/8 to 8/8; add 1 to an index that begins at 0"),
+        ("9/8", "parts are 1/8 to 8/8"),
+        ("1/0", "parts are 1 to"),
+        ("-1/8", "no part such as 3/8"),
+        ("1/8/", "no part such as 3/8"),
+    ],
+)
+def test_what_is_no_part(text: str, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        Share.parse(text)
+    assert Share.parse("3/8") == Share(3, 8)
+    assert Share.parse("1/1") == WHOLE
+
+
+def reported(path: Path, share: Share, folder: Path) -> Path:
+    """The report of a part, as the command line writes it."""
+    verification = Verification(Options(None, (), False, (), share=share))
+    verification.check([str(path)])
+    document = {
+        "part": {"number": share.number, "count": share.count},
+        "reports": [render.as_json(report) for report in verification.reports],
+        "unchecked": [render.unreadable_as_json(one) for one in verification.unchecked],
+    }
+    report = folder / f"report-{share.number}.json"
+    report.write_text(json.dumps(document))
+    return report
+
+
+def together(path: Path, count: int, folder: Path) -> Merged:
+    files = [reported(path, Share(number, count), folder) for number in range(1, count + 1)]
+    return merged(PartReport.parse(file.read_text(), file.name) for file in reversed(files))
+
+
+def whole(path: Path) -> FileReport | TreeReport:
+    verification = Verification(Options(None, (), False, ()))
+    verification.check([str(path)])
+    return verification.reports[0]
+
+
+@pytest.mark.usefixtures("small_ranges")
+@pytest.mark.parametrize("name", ["700000_d2_c2", "700000_d2_r9000.npz", "1", "0", "65537"])
+@pytest.mark.parametrize("change", ["none", "zeros", "short", "long"])
+def test_parts_of_a_file(tmp_path: Path, name: str, change: str) -> None:
+    path = tmp_path / name
+    write(name, path)
+    data = bytearray(path.read_bytes())
+    if change == "zeros":
+        data[60_000:200_000] = bytes(len(data[60_000:200_000]))
+    elif change == "short":
+        del data[len(data) // 3 :]
+    elif change == "long":
+        data += b"more"
+    path.write_bytes(data)
+    one = whole(path)
+    for count in (2, 5):
+        result = together(path, count, tmp_path)
+        (report,) = result.reports
+        assert not result.missing
+        assert not result.unchecked
+        assert isinstance(one, FileReport)
+        assert isinstance(report, FileReport)
+        report.last = one.last
+        assert render.as_json(report) == render.as_json(one)
+
+
+def test_parts_of_a_tree(tmp_path: Path) -> None:
+    path = tmp_path / "40x9000_d2_f7"
+    write(path.name, path)
+    (path / "0001/000008.bin").write_bytes(bytes(9000))
+    (path / "0002/000020.bin").unlink()
+    (path / "0005/000039.bin").write_bytes(b"short")
+    (path / "0003/more").touch()
+    (path / "lost+found").mkdir()
+    one = whole(path)
+    assert isinstance(one, TreeReport)
+    assert (one.different_files, one.missing_files, one.unexpected_files) == (2, 1, 2)
+    for count in (1, 3, 40, 41):
+        (report,) = together(path, count, tmp_path).reports
+        assert render.as_json(report) == render.as_json(one)
+
+
+def test_parts_that_never_reported_are_named(tmp_path: Path) -> None:
+    """By the command, in text and in JSON."""
+    path = tmp_path / "20x5000"
+    write(path.name, path)
+    for number in range(1, 9):
+        reported(path, Share(number, 8), tmp_path)
+    files = [tmp_path / f"report-{number}.json" for number in range(1, 9)]
+    done = run("dgenfs", "merge", *files, code=0)
+    assert (
+        done.out.decode()
+        .splitlines()[-1]
+        .endswith("20 of 20 files identical, 0 different, 0 missing, 0 unexpected")
+    )
+    some = [file for file in files if file.stem not in ("report-3", "report-7")]
+    done = run("dgenfs", "merge", *some, code=2)
+    assert done.out.decode().splitlines()[-1] == "2 of 8 parts have not reported: 3, 7"
+    told = json.loads(run("dgenfs", "merge", *some, "--json", code=2).out)
+    assert told["identical"] is False
+    assert told["parts"] == {"count": 8, "missing": [3, 7]}
+    shutil.rmtree(path)
+    done = run("dgenfs", "verify", path, "--part", "2/8", "--json", code=2)
+    files[1].write_bytes(done.out)
+    done = run("dgenfs", "merge", *files, code=2)
+    assert "20x5000: No such file or directory" in done.err
+    assert "part 2/8 has no report of it" in done.err
+
+
+def test_reports_that_do_not_merge(tmp_path: Path) -> None:
+    path = tmp_path / "2x500"
+    write(path.name, path)
+    one = reported(path, Share(1, 2), tmp_path)
+    first = PartReport.parse(one.read_text(), "a.json")
+    with pytest.raises(ValueError, match=r"b\.json: is part 1/2, as a\.json is"):
+        merged([first, PartReport.parse(one.read_text(), "b.json")])
+    third = PartReport.parse(reported(path, Share(3, 3), tmp_path).read_text(), "c.json")
+    with pytest.raises(ValueError, match=r"c\.json: is part 3/3, and a\.json part 1/2"):
+        merged([first, third])
+    for text in ("", "[]", "{}", '{"reports": 3, "unchecked": []}', '{"reports": [{}]}'):
+        with pytest.raises(ValueError, match=r"d\.json: is no report of dgenfs verify --json"):
+            PartReport.parse(text, "d.json")
+
+
+def test_whole_runs_stand_side_by_side(tmp_path: Path) -> None:
+    for name in ("3000", "4000"):
+        write(name, tmp_path / name)
+    parts = [
+        PartReport.parse(reported(tmp_path / name, WHOLE, tmp_path).read_text(), name)
+        for name in ("3000", "4000")
+    ]
+    result = merged(parts)
+    assert [str(report.path) for report in result.reports] == [
+        str(tmp_path / name) for name in ("3000", "4000")
+    ]
+    assert not result.missing
