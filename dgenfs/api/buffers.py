@@ -1,6 +1,8 @@
 """Callers' buffers as arrays of bytes, without a copy."""
 
+import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,23 @@ def writable_bytes(buffer: Any) -> NDArray[np.uint8]:
     if "O" in view.format and "O" in _FIELD.sub("", view.format):
         raise TypeError("this buffer holds references to Python objects: pass one of numbers")
     return np.frombuffer(view, np.uint8) if view.nbytes else np.empty(0, np.uint8)
+
+
+def filled_bytes(size: int, fill: Callable[[memoryview], object]) -> bytes:
+    """Return what ``fill`` wrote, without a second copy of it.
+
+    Args:
+        size: bytes.
+        fill: called once with a writable buffer of ``size`` bytes, which are zero; it keeps none.
+
+    Raises:
+        MemoryError, OverflowError: there are more than fit into memory.
+    """
+    # The buffer becomes the result: a bytearray would have to be copied.
+    out = io.BytesIO(bytes(size))
+    with out.getbuffer() as view:
+        fill(view)
+    return out.getvalue()
 
 
 def _tensor(buffer: Any) -> NDArray[Any]:

@@ -5,6 +5,7 @@ import os
 from pathlib import PurePath
 from typing import Any, SupportsIndex
 
+from dgenfs.api.buffers import filled_bytes
 from dgenfs.api.generator import DataGenerator
 from dgenfs.names.catalog import find_file
 from dgenfs.names.integers import whole_number
@@ -43,11 +44,13 @@ class DataFile(io.RawIOBase):
             MemoryError, OverflowError: there are more than fit into memory.
         """
         self._check_open()
-        # The buffer becomes the result: a bytearray would have to be copied.
-        out = io.BytesIO(bytes(max(0, self._generator.size - self._position)))
-        with out.getbuffer() as view:
-            self._position += self._generator.read_into(view, self._position)
-        return out.getvalue()
+        start = self._position
+        data = filled_bytes(
+            max(0, self._generator.size - start),
+            lambda view: self._generator.read_into(view, start),
+        )
+        self._position += len(data)
+        return data
 
     def seek(self, offset: SupportsIndex, whence: int = os.SEEK_SET) -> int:
         """Set the position, which may be past the end, and return it.

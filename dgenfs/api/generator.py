@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dgenfs.api.buffers import writable_bytes
 from dgenfs.api.filling import fill
-from dgenfs.content.layout import MAX_SIZE
+from dgenfs.content.layout import MAX_SIZE, Layout, default_unit
 from dgenfs.content.view import View
 from dgenfs.names.grammar import MAX_COMPRESS_MILLI, MAX_DEDUP_MILLI, MAX_SEED
 from dgenfs.names.integers import whole_number
@@ -160,14 +160,31 @@ def generate_data(
         TypeError: ``size`` or ``seed`` is no whole number.
         ValueError: an argument is outside its range.
     """
-    size = whole_number("size", size, 0, MAX_SIZE)
-    seed = whole_number("seed", seed, 0, MAX_SEED)
-    for what, value, most in (
-        ("dedup", dedup, MAX_DEDUP_MILLI // 1000),
-        ("compress", compress, MAX_COMPRESS_MILLI // 1000),
-    ):
-        if not 1 <= value <= most:
-            raise ValueError(f"{what} {value}: must be 1 to {most}")
-    out = np.empty(size, np.uint8)
-    DataGenerator(f"{size}_d{dedup:.3f}_c{compress:.3f}_s{seed}").fill_chunk(out)
+    generator = DataGenerator(spec_of(size, dedup, compress, seed))
+    out = np.empty(generator.size, np.uint8)
+    generator.fill_chunk(out)
     return out
+
+
+def spec_of(size: SupportsIndex, dedup: float, compress: float, seed: SupportsIndex) -> Spec:
+    """Return the spec of ``{size}_d{dedup}_c{compress}_s{seed}``.
+
+    Arguments and errors are those of ``generate_data``.
+    """
+    size = whole_number("size", size, 0, MAX_SIZE)
+    dedup_milli = _thousandths("dedup", dedup, MAX_DEDUP_MILLI)
+    layout = Layout(
+        files=1,
+        size=size,
+        dedup_milli=dedup_milli,
+        compress_milli=_thousandths("compress", compress, MAX_COMPRESS_MILLI),
+        seed=whole_number("seed", seed, 0, MAX_SEED),
+        unit=default_unit(1, size, dedup_milli),
+    )
+    return Spec(layout)
+
+
+def _thousandths(what: str, ratio: float, most: int) -> int:
+    if not 1 <= ratio <= most / 1000:
+        raise ValueError(f"{what} {ratio}: must be 1 to {most // 1000}")
+    return round(round(ratio, 3) * 1000)

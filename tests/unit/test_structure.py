@@ -16,6 +16,7 @@ BELOW = {
     "cli": {"mount", "verifying", "api", "names", "content", "kernels"},
     "mount": {"names", "content", "kernels"},
     "verifying": {"names", "content", "kernels"},
+    "compat": {"api", "names", "content"},
     "api": {"names", "content", "kernels"},
     "names": {"content", "kernels"},
     "content": {"kernels"},

@@ -1,0 +1,1 @@
+"""Interfaces of other generators, for code that is written for them."""
