@@ -5,7 +5,6 @@ import os
 from pathlib import PurePath
 from typing import Any, SupportsIndex
 
-from dgenfs.api.buffers import filled_bytes
 from dgenfs.api.generator import DataGenerator
 from dgenfs.names.catalog import find_file
 from dgenfs.names.integers import whole_number
@@ -14,11 +13,11 @@ BUFFER_SIZE = 64 << 10  # bytes; costs 3 µs to fill
 
 
 class DataFile(io.RawIOBase):
-    """A generated file, unbuffered, read-only and seekable; see ``open``."""
+    """A generated file, unbuffered, read-only and seekable, which pickles; see ``open``."""
 
     def __init__(self, generator: DataGenerator, name: str) -> None:
         """Read what ``generator`` generates under the name ``name``."""
-        self._generator = generator
+        self.generator = generator
         self._position = 0
         self.name = name
 
@@ -33,7 +32,7 @@ class DataFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer`` from the position on; return bytes written, 0 at the end."""
         self._check_open()
-        written = self._generator.read_into(buffer, self._position)
+        written = self.generator.read_into(buffer, self._position)
         self._position += written
         return written
 
@@ -44,11 +43,7 @@ class DataFile(io.RawIOBase):
             MemoryError, OverflowError: there are more than fit into memory.
         """
         self._check_open()
-        start = self._position
-        data = filled_bytes(
-            max(0, self._generator.size - start),
-            lambda view: self._generator.read_into(view, start),
-        )
+        data = self.generator.read(self._position, self.generator.size)
         self._position += len(data)
         return data
 
@@ -63,7 +58,7 @@ class DataFile(io.RawIOBase):
         starts = {
             os.SEEK_SET: 0,
             os.SEEK_CUR: self._position,
-            os.SEEK_END: self._generator.size,
+            os.SEEK_END: self.generator.size,
         }
         if whence not in starts:
             raise ValueError(f"whence {whence}: must be 0, 1 or 2")
@@ -78,9 +73,33 @@ class DataFile(io.RawIOBase):
         self._check_open()
         return self._position
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process reads on from.
+
+        Raises:
+            ValueError: the file is closed.
+        """
+        self._check_open()
+        return self.__dict__
+
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError(f"{self.name} is closed")
+
+
+class _Buffered(io.BufferedReader):
+    """A file whose small reads are answered from a buffer."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave out the buffer; ValueError if the file is closed."""
+        raw: Any = self.raw
+        return _reopened, (raw.generator, raw.name, self.tell())
+
+
+def _reopened(generator: DataGenerator, name: str, position: int) -> _Buffered:
+    file = _Buffered(DataFile(generator, name), BUFFER_SIZE)
+    file.seek(position)
+    return file
 
 
 def open(  # noqa: A001
@@ -93,7 +112,8 @@ def open(  # noqa: A001
         threads: most threads to fill one large read with, None for one a CPU.
 
     Returns:
-        A seekable, read-only file object; large reads go past its buffer.
+        A seekable, read-only file object; large reads go past its buffer. It pickles with its
+        position.
 
     Raises:
         SpecError: ``name`` is not the name of a file.
@@ -102,4 +122,4 @@ def open(  # noqa: A001
     """
     node = find_file(PurePath(name))
     generator = DataGenerator(node.spec, file=node.number, threads=threads)
-    return io.BufferedReader(DataFile(generator, name), BUFFER_SIZE)
+    return _Buffered(DataFile(generator, name), BUFFER_SIZE)

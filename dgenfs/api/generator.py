@@ -1,5 +1,6 @@
 """The generator: content into the caller's buffers, in large pieces on all CPUs."""
 
+import io
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -24,7 +25,7 @@ class DataGenerator:
     filling a part of its own. The CPUs are those that the process's main thread may use at that
     moment. Once a call has returned or raised, no thread writes to its buffer, whatever raised:
     what a signal's handler raises meanwhile, as Ctrl-C does, waits for that. A handler may fill
-    buffers itself.
+    buffers itself. It pickles with its position.
 
     Attributes:
         spec: what is generated.
@@ -130,6 +131,39 @@ class DataGenerator:
         view, out, offset = self.target(buffer, offset)
         fill(view, out, offset, self.threads)
         return out.size
+
+    def read(self, offset: SupportsIndex, length: SupportsIndex) -> bytes:
+        """Return the bytes from ``offset`` on, filled in one piece; the position stays.
+
+        Args:
+            offset: bytes, 0 or more.
+            length: bytes, 0 or more; fewer are returned at the end, none behind it.
+
+        Raises:
+            TypeError: ``offset`` or ``length`` is no whole number.
+            ValueError: ``offset`` or ``length`` is negative.
+            MemoryError, OverflowError: there are more than fit into memory.
+        """
+        out = self.memory(offset, length)
+        with out.getbuffer() as memory:
+            self.read_into(memory, offset)
+        return out.getvalue()
+
+    def memory(self, offset: SupportsIndex, length: SupportsIndex) -> io.BytesIO:
+        """Return memory for what ``read`` returns, whose arguments and errors these are."""
+        rest = self.size - whole_number("offset", offset, 0)
+        # The buffer becomes the result: a bytearray would have to be copied.
+        return io.BytesIO(bytes(max(0, min(whole_number("length", length, 0), rest))))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the view, which follows from the rest."""
+        state = self.__dict__.copy()
+        del state["_view"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._view = self.spec.view(self._file)
 
     def target(self, buffer: Any, offset: SupportsIndex) -> tuple[View, NDArray[np.uint8], int]:
         """Return what ``read_into`` fills: the view, the memory (uint8[::1]) and the offset.

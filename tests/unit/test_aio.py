@@ -36,6 +36,24 @@ async def test_streaming() -> None:
 
 
 @pytest.mark.anyio
+async def test_bytes() -> None:
+    expected = oracle.read(oracle.parse("300000_d2_c3"), 0, 0, 300000)
+    generator = AsyncDataGenerator("300000_d2_c3")
+    for offset, length in (
+        (0, 300000),
+        (5, 10),
+        (299990, 100),
+        (300000, 1),
+        (2**63, 2**63),
+        (7, 0),
+    ):
+        assert await generator.read(offset, length) == expected[offset : offset + length]
+    assert generator.position == 0
+    with pytest.raises(ValueError, match="length -1"):
+        await generator.read(0, -1)
+
+
+@pytest.mark.anyio
 async def test_concurrent_reads() -> None:
     generator = AsyncDataGenerator(NAME)
     buffers = [np.zeros(3 << 20, np.uint8) for _ in range(8)]

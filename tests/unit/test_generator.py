@@ -39,6 +39,24 @@ def test_streaming() -> None:
     assert buffer[0] == expected(99999, 1)[0]
 
 
+def test_bytes() -> None:
+    expected = oracle.read(oracle.parse("300000_d2_c3"), 0, 0, 300000)
+    generator = DataGenerator("300000_d2_c3")
+    for offset, length in (
+        (0, 300000),
+        (5, 10),
+        (299990, 100),
+        (300000, 1),
+        (2**63, 2**63),
+        (7, 0),
+    ):
+        assert generator.read(offset, length) == expected[offset : offset + length]
+    assert generator.position == 0
+    for arguments in ((-1, 1), (0, -1)):
+        with pytest.raises(ValueError, match="-1: must be at least 0"):
+            generator.read(*arguments)
+
+
 def test_seek_outside() -> None:
     generator = DataGenerator(NAME)
     for offset in (-1, 100001):
