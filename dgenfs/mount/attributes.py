@@ -13,12 +13,12 @@ from dgenfs.content.layout import FORMAT, MAX_SIZE
 from dgenfs.kernels.fuse import ENTRY_FORMAT
 from dgenfs.kernels.lookups import LEAST_BLOCK, block_size
 from dgenfs.kernels.row import SECTOR
-from dgenfs.names.catalog import Directory, File, Node, Root
+from dgenfs.names.catalog import MTIME, Directory, File, Node, Root
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 
 FOREVER = 1e6  # seconds
-MTIME_NS = 1_577_836_800 * 10**9  # 2020-01-01T00:00:00Z, so that copies look the same to rsync
+MTIME_NS = MTIME * 10**9
 FILE_MODE = 0o444
 DIRECTORY_MODE = 0o755
 CLUSTER = 1 << 20  # bytes; unit of statfs(2)
