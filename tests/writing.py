@@ -6,7 +6,8 @@ from pathlib import Path
 import oracle
 
 from dgenfs import Spec
-from dgenfs.api.publishing import Progress, write_file, write_tree
+from dgenfs.api.chunks import Progress
+from dgenfs.api.publishing import write_file, write_tree
 
 
 def ignore(_: int) -> None:

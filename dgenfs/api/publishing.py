@@ -1,52 +1,24 @@
 """Generated content written out: to a file, a directory of files, or a pipe."""
 
 import errno
-import functools
 import os
 import stat
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.api.parts import DIRECTORY, NEW, Part, naming, opened
+from dgenfs.api.chunks import CHUNK, Chunk, Progress, chunks_of, new_file, on_threads, write_chunks
+from dgenfs.api.parts import DIRECTORY, Part, naming, opened
 from dgenfs.content.view import View
-from dgenfs.kernels.digests import Patience, until
+from dgenfs.kernels.digests import Patience
 from dgenfs.kernels.trees import make_files
-from dgenfs.machine import topology
 from dgenfs.machine.file_users import storage_user
-from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
-from dgenfs.machine.threads import in_order
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.spec import Spec
-
-CHUNK = 8 << 20  # bytes of one write
-
-Progress = Callable[[int], None]
-Item = TypeVar("Item")
-
-
-class _Chunk(NamedTuple):
-    """One write.
-
-    Attributes:
-        opened: opens the file for it. Only the first write to a file of a tree makes it: one that
-            was removed meanwhile would come back with a hole.
-        path: the file's, for errors.
-        source: the bytes, at most CHUNK.
-        at: where in the file they go.
-    """
-
-    opened: Callable[[], AbstractContextManager[int]]
-    path: Path
-    source: View
-    at: int
 
 
 def write_stream(source: View, descriptor: int, progress: Progress) -> None:
@@ -115,7 +87,7 @@ def write_file(source: View, path: Path, progress: Progress, *, force: bool = Fa
     # What is written over is the file, not the link to it.
     target = Path(os.path.realpath(path, strict=there is not None)) if force else path
     with Part(target) as part:
-        _write(_chunks(source, part.path, part.descriptor), progress)
+        write_chunks(chunks_of(source, part.path, part.descriptor), progress)
         part.publish(over=force, like=there)
 
 
@@ -140,7 +112,7 @@ def write_tree(spec: Spec, path: Path, progress: Progress) -> None:
         if spec.size <= CHUNK and spec.is_compiled:
             _make_files(spec, part, progress)
         else:
-            _write(_tree_chunks(spec, part), progress)
+            write_chunks(_tree_chunks(spec, part), progress)
         if spec.per_directory is None:
             _require_all(spec.files, (".",), part)
         else:
@@ -162,7 +134,7 @@ def write_data_set(data_set: ProfileDirectory, path: Path, progress: Progress) -
     """
     _require_free(path)
     with Part(path, tree=True) as part:
-        _write(_data_set_chunks(data_set, part), progress)
+        write_chunks(_data_set_chunks(data_set, part), progress)
         folders = [data_set, *data_set.below()]
         names = (data_set.path_of(folder) or "." for folder in folders)
         _require_all(sum(folder.count for folder in folders), names, part)
@@ -191,7 +163,7 @@ def _write_device(source: View, path: Path, there: os.stat_result, progress: Pro
             if size < source.size:
                 holds = f"holds {size} bytes, and the content has {source.size}"
                 raise OSError(errno.ENOSPC, holds)
-            _write(_chunks(source, path, descriptor), progress)
+            write_chunks(chunks_of(source, path, descriptor), progress)
             os.fsync(descriptor)
     except OSError as error:
         if error.errno != errno.EBUSY:
@@ -200,35 +172,21 @@ def _write_device(source: View, path: Path, there: os.stat_result, progress: Pro
         raise OSError(errno.EBUSY, used, str(path)) from error
 
 
-def _tree_chunks(spec: Spec, part: Part) -> Iterator[_Chunk]:
+def _tree_chunks(spec: Spec, part: Part) -> Iterator[Chunk]:
     """Yield the chunks of a tree's files, which are not there."""
     for file in range(spec.files):
-        yield from _new_file(spec.path(file), spec.view(file), part)
+        yield from new_file(spec.path(file), spec.view(file), part.path, part.descriptor)
 
 
-def _data_set_chunks(data_set: ProfileDirectory, part: Part) -> Iterator[_Chunk]:
+def _data_set_chunks(data_set: ProfileDirectory, part: Part) -> Iterator[Chunk]:
     """Yield the chunks of a data set's files, once the directories that hold them are made."""
     for node in data_set.walk():
         name = data_set.path_of(node)
         if isinstance(node, ProfileFile):
-            yield from _new_file(name, node.view(), part)
+            yield from new_file(name, node.view(), part.path, part.descriptor)
         else:
             with naming(part.path / name):
                 os.mkdir(name, dir_fd=part.descriptor)
-
-
-def _new_file(name: str, source: View, part: Part) -> Iterator[_Chunk]:
-    """Yield the chunks of a file that is not there."""
-    path = part.path / name
-    make = functools.partial(opened, name, NEW, part.descriptor)
-    if source.size <= CHUNK:
-        # The thread that writes it makes it too: a file more to open takes a small one's time.
-        yield _Chunk(make, path, source, 0)
-    else:
-        with naming(path), make():
-            pass
-        again = functools.partial(opened, name, os.O_WRONLY | os.O_NOFOLLOW, part.descriptor)
-        yield from _chunks(source, path, again)
 
 
 def _make_files(spec: Spec, part: Part, progress: Progress) -> None:
@@ -241,7 +199,7 @@ def _make_files(spec: Spec, part: Part, progress: Progress) -> None:
             raise OSError(error, os.strerror(error), str(part.path / spec.path(files[made])))
         return len(files) * spec.size
 
-    _on_threads(make, spec.batches(CHUNK), progress)
+    on_threads(make, spec.batches(CHUNK), progress)
 
 
 def _require_all(made: int, directories: Iterable[str], part: Part) -> None:
@@ -257,71 +215,3 @@ def _require_all(made: int, directories: Iterable[str], part: Part) -> None:
     if found != made:
         said = f"{found} files are there, where {made} were made"
         raise FileNotFoundError(errno.ENOENT, said, str(part.path))
-
-
-def _chunks(
-    source: View, path: Path, file: int | Callable[[], AbstractContextManager[int]]
-) -> Iterator[_Chunk]:
-    """Yield the chunks of a file that is there, by its descriptor or by what opens it."""
-    opener = (lambda: nullcontext(file)) if isinstance(file, int) else file
-    for start in range(0, max(1, source.size), CHUNK):
-        yield _Chunk(opener, path, source.part(start, min(CHUNK, source.size - start)), start)
-
-
-def _write(chunks: Iterator[_Chunk], progress: Progress) -> None:
-    def write(chunk: _Chunk, buffer: NDArray[np.uint8], patience: Patience) -> int:
-        data = buffer[: chunk.source.size]
-        chunk.source.read_into(data, 0, patience)
-        rest, at = data.data, chunk.at
-        with naming(chunk.path), chunk.opened() as descriptor:
-            while rest:
-                written = os.pwrite(descriptor, rest, at)
-                rest = rest[written:]
-                at += written
-        return chunk.source.size
-
-    _on_threads(write, chunks, progress)
-
-
-def _on_threads(
-    write: Callable[[Item, NDArray[np.uint8], Patience], int],
-    items: Iterable[Item],
-    progress: Progress,
-) -> None:
-    """Call ``write`` with each item on a thread a CPU; it returns the bytes that it wrote.
-
-    Nothing is written any more once this has returned or raised, whatever raised.
-
-    Args:
-        write: called with an item, its thread's own buffer, uint8[CHUNK], and a patience that ends
-            once nothing is to be written any more.
-        items: taken one by one.
-        progress: called with the number of bytes written since the last call.
-    """
-    own = threading.local()
-    gate = Gate()
-    patience = until(gate.words[CLOSED:])
-
-    def close() -> None:
-        gate.words[CLOSED] = 1
-
-    def with_buffer(item: Item) -> int:
-        if not gate.enter():
-            return 0
-        try:
-            if not hasattr(own, "buffer"):
-                own.buffer = np.empty(CHUNK, np.uint8)
-            return write(item, own.buffer, patience)
-        finally:
-            gate.leave()
-
-    threads = len(topology.detect().cpus)
-    with ThreadPoolExecutor(threads, thread_name_prefix="dgenfs-write") as pool:
-        results = in_order(pool, 2 * threads, with_buffer, items, close)
-        try:
-            for length in results:
-                progress(length)
-        finally:
-            gate.words[CLOSED] = 1
-            if gate.forks == FORKS[0]:
-                wait_until_left(gate.address)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Union
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX, SpecError
+from dgenfs.names.share import WHOLE, Share
 from dgenfs.names.spec import Spec
 
 if TYPE_CHECKING:
@@ -116,6 +117,15 @@ class Directory:
         if self.holds_directories:
             return (self.spec.directory_name(at) for at in range(position, self.count))
         return self.spec.file_names(self.first + position, self.first + self.count)
+
+    def members(self, share: Share = WHOLE) -> Iterator[tuple[str, "File"]]:
+        """Yield those of its files, and their paths in it, that are in a part."""
+        spec = self.spec
+        first = 0 if self.number is None else self.first
+        total = spec.files if self.number is None else self.count
+        for file in share.of(total):
+            path = spec.path(first + file)
+            yield path if self.number is None else path.rpartition("/")[2], File(spec, first + file)
 
     def child(self, name: str) -> Union["File", "Directory"]:
         """Return what ``name`` is in it.

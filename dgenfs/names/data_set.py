@@ -11,6 +11,7 @@ from typing import Union
 
 from dgenfs.names.file_set import FileSet, ProfileFile, subfolder_name
 from dgenfs.names.grammar import SpecError
+from dgenfs.names.share import WHOLE, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,13 @@ class ProfileDirectory:
             yield node
             if isinstance(node, ProfileDirectory):
                 yield from node.walk()
+
+    def members(self, share: Share = WHOLE) -> Iterator[tuple[str, ProfileFile]]:
+        """Yield those of the files in it and below it that are in a part, and their paths in it."""
+        files = (node for node in self.walk() if isinstance(node, ProfileFile))
+        some = share.of(self.files)
+        for file in islice(files, some.start, some.stop):
+            yield self.path_of(file), file
 
     def below(self) -> Iterator["ProfileDirectory"]:
         """Yield the directories below it, each before those in it."""

@@ -1,9 +1,10 @@
 """Copies compared with what they should hold, by the threads of one verifier."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
 from dgenfs.content.view import View
@@ -23,6 +24,7 @@ MIN_THREADS = 16  # reads in flight on a machine of fewer CPUs, to keep a device
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
+Member = tuple[str, File | ProfileFile]  # a path in a place, and what should be there
 Result = FileReport | Unreadable | str  # a file's, or its path in a place where it is not
 
 
@@ -78,9 +80,37 @@ class Copies:
         try:
             return self.compared(place, inside, content, window, room, progress, alone=alone)
         except (FileNotFoundError, NotADirectoryError, NotAFileError):
-            return inside
+            result: Result = inside
         except (OSError, ValueError) as error:
-            return Unreadable.of(inside, error)
+            result = Unreadable.of(inside, error)
+        progress(content.view.size)  # passed over
+        return result
+
+    def found_all(
+        self,
+        place: Place,
+        members: Iterable[Member],
+        room: Callable[[], int],
+        progress: Progress,
+    ) -> Iterator[tuple[Member, Result]]:
+        """Yield what is found of each file, in order.
+
+        Small ones are read by a thread each; the threads share what a larger one has.
+
+        Args:
+            place: where they are.
+            members: paths in it, and what should be there.
+            room: returns how many extents to keep of the next one.
+            progress: called with the number of bytes compared, or passed over, since the last call.
+        """
+
+        def found(member: Member) -> tuple[Member, Result]:
+            inside, file = member
+            return member, self.found(place, inside, Content.of(file), room(), progress)
+
+        for alone, some in groupby(members, lambda member: member[1].size <= place.alone):
+            call = partial(in_order, self.pool, self.ahead) if alone else map
+            yield from call(found, some)
 
     def compared(
         self,

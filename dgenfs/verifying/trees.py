@@ -4,9 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from functools import partial
-from itertools import groupby, islice
-from typing import NamedTuple
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,31 +12,18 @@ from numpy.typing import NDArray
 from dgenfs.kernels.names import find_unknown
 from dgenfs.kernels.trees import find_different
 from dgenfs.machine.threads import in_order
-from dgenfs.names.catalog import File
+from dgenfs.names.catalog import Directory, File
 from dgenfs.names.data_set import ProfileDirectory
-from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX
 from dgenfs.names.share import Share
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.comparing import CHUNK
-from dgenfs.verifying.copies import Content, Copies, Progress, Result
+from dgenfs.verifying.copies import Content, Copies, Member, Progress, Result
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.places import Folder, Place
 from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
 
 LISTED = 1024  # names of a directory that are looked at together
-
-
-class Member(NamedTuple):
-    """A file that a tree or a data set should hold.
-
-    Attributes:
-        inside: its path there.
-        file: what it is.
-    """
-
-    inside: str
-    file: File | ProfileFile
 
 
 class TreeCheck:
@@ -55,36 +40,23 @@ class TreeCheck:
 
     def tree(self, spec: Spec, share: Share) -> None:
         """Compare the files of a tree that are in a share."""
-        files = share.of(spec.files)
         if isinstance(self._place, Folder) and spec.size <= self._place.alone:
-            self._small_files(self._place, spec, files)
-            return
-        self._members(Member(spec.path(file), File(spec, file)) for file in files)
+            self._small_files(self._place, spec, share.of(spec.files))
+        else:
+            self._members(Directory(spec).members(share))
 
     def data_set(self, data_set: ProfileDirectory, share: Share) -> None:
         """Compare the files of a data set, or of a directory in it, that are in a share."""
-        files = (node for node in data_set.walk() if isinstance(node, ProfileFile))
-        some = share.of(data_set.files)
-        self._members(
-            Member(data_set.path_of(file), file) for file in islice(files, some.start, some.stop)
-        )
+        self._members(data_set.members(share))
 
     def _members(self, members: Iterable[Member]) -> None:
-        """Compare files, small ones by a thread each; the threads share what a larger one has."""
-        copies = self._copies
-        for alone, some in groupby(members, lambda one: one.file.size <= self._place.alone):
-            call = partial(in_order, copies.pool, copies.ahead) if alone else map
-            for result in call(self._found, some):
-                self._add(result)
+        results = self._copies.found_all(self._place, members, self._room, self._progress)
+        for _, result in results:
+            self._add(result)
 
-    def _found(self, member: Member) -> Result:
-        # The room only shrinks, so nothing is left out that the report will keep.
-        room = min(MAX_EXTENTS, max(1, self._report.room))
-        content = Content.of(member.file)
-        result = self._copies.found(self._place, member.inside, content, room, self._progress)
-        if not isinstance(result, FileReport):
-            self._progress(member.file.size)
-        return result
+    def _room(self) -> int:
+        # It only shrinks, so nothing is left out that the report will keep.
+        return min(MAX_EXTENTS, max(1, self._report.room))
 
     def _small_files(self, place: Folder, spec: Spec, files: range) -> None:
         """Compare small files of a tree; what is identical costs no Python."""
@@ -95,8 +67,10 @@ class TreeCheck:
             for file in different:
                 if stop[0]:
                     raise CancelledError
-                member = Member(spec.path(file), File(spec, file))
-                results.append(self._found(member))
+                inside, content = spec.path(file), Content.of(File(spec, file))
+                room = self._room()
+                result = self._copies.found(self._place, inside, content, room, self._progress)
+                results.append(result)
             return len(batch) - len(different), results
 
         copies = self._copies

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dgenfs.machine.stores import is_url, open_store
@@ -11,7 +11,7 @@ from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.names.spec import Spec
-from dgenfs.verifying.copies import Content, Copies, Progress
+from dgenfs.verifying.copies import Content, Copies, Member, Progress
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.objects import Prefix
 from dgenfs.verifying.places import Folder, Place
@@ -218,6 +218,24 @@ class Verifier:
             check.missing_directories(data_set)
             check.others(check.others_of_data_set(data_set), self._excluded)
         return report
+
+    def lacking(
+        self, path: Path | str, members: Iterable[Member], progress: Progress = _no_progress
+    ) -> Iterator[Member]:
+        """Yield those of the files of a directory, or a prefix, that are not there or not right.
+
+        Args:
+            path: where they should be; it need not be there.
+            members: paths in it, and what should be there.
+            progress: called with the number of bytes that are right since the last call.
+        """
+        place = self._place(path)
+        results = self._copies.found_all(place, members, lambda: 1, _no_progress)
+        for member, result in results:
+            if isinstance(result, FileReport) and result.identical:
+                progress(member[1].size)
+            else:
+                yield member
 
     def _check(
         self, path: Path | str, report: TreeReport, progress: Progress, what: str

@@ -10,7 +10,8 @@ import pytest
 from mounting import DGENFS
 from profile_sets import SETS
 
-from dgenfs.api.publishing import CHUNK, write_data_set
+from dgenfs.api.chunks import CHUNK
+from dgenfs.api.publishing import write_data_set
 from dgenfs.names.data_set import DataSet, ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.profile import read

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "dgenfs"
 # What each package may import; all but kernels may import machine, logs and escapes, which import
 # no package of ours.
 BELOW = {
-    "cli": {"mount", "verifying", "api", "names", "content", "kernels"},
+    "cli": {"distributed", "mount", "verifying", "api", "names", "content", "kernels"},
+    "distributed": {"api", "verifying", "names", "content", "kernels"},
     "mount": {"names", "content", "kernels"},
     "verifying": {"names", "content", "kernels"},
     "compat": {"api", "names", "content"},

@@ -217,8 +217,10 @@ def test_what_the_command_says(tmp_path: Path) -> None:
                 "belongs_in": None,
                 "seed": None,
                 "part": own.part,
+                "region": report["extents"][0]["region"],
             }
         ]
+        assert own.start - report["extents"][0]["region"] in range(own.end)
         totals = {"bit flips": {"extents": 1, "wrong_bytes": 1, "wrong_bits": 1}}
         assert report["totals"] == totals
         assert f"{own.start} {own.start + 1} bit flips 1 bit {own.part}" in told

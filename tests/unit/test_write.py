@@ -7,7 +7,8 @@ import pytest
 from writing import ignore
 
 from dgenfs import Spec
-from dgenfs.api.publishing import CHUNK, write_file, write_stream, write_tree
+from dgenfs.api.chunks import CHUNK
+from dgenfs.api.publishing import write_file, write_stream, write_tree
 from dgenfs.content.view import View
 
 NAME = "20M+77_d2_c3_s5"

@@ -14,7 +14,8 @@ from privileges import AS_ROOT, as_nobody, as_root, block_device
 from writing import ignore
 
 from dgenfs import Spec
-from dgenfs.api.publishing import Progress, write_file
+from dgenfs.api.chunks import Progress
+from dgenfs.api.publishing import write_file
 
 NAME = "8M_s1"
 SIZE = 8 << 20

@@ -21,7 +21,7 @@ from privileges import BY_THE_MODE, as_nobody, as_root, small_disk
 from processes import eventually
 from writing import is_whole, names_in, remove, write
 
-from dgenfs.api.publishing import Progress
+from dgenfs.api.chunks import Progress
 
 NAMES = {"file": "64M_s1", "tree": "40x100K_f7_s1"}
 OTHERS = {"file": "9M+5_s2", "tree": "30x100K_s2"}

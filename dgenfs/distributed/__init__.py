@@ -1,0 +1,1 @@
+"""Names written and proved by several hosts at once."""
