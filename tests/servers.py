@@ -55,6 +55,11 @@ class Server:
     key: tuple[str, str] = ("", "")
 
     @property
+    def folder(self) -> Path:
+        """What rclone serves; what others put there it may see five minutes later."""
+        return self.log_path.parent / "data"
+
+    @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
@@ -166,6 +171,13 @@ def rclone_http(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def rclone_webdav(folder: Path) -> Iterator[Server]:
+    """HTTP that takes PUT requests, by rclone; of ``folder / "data"``."""
+    with _rclone_serving(folder, ["webdav"]) as (process, log_path, address):
+        yield Server(process, log_path, f"http://{address}/")
+
+
+@contextmanager
 def rclone_mount(folder: Path, server: Server, inside: str, *arguments: str) -> Iterator[Path]:
     """A FUSE mount of what an S3 server has at ``bucket/prefix``, read-only; yields its root."""
     path = Path(os.path.realpath(folder)) / "mnt"
@@ -196,12 +208,25 @@ def rclone_mount(folder: Path, server: Server, inside: str, *arguments: str) -> 
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody had a moment ago, all different."""
+    """Ports that nobody has, all different.
+
+    They are none that the kernel gives to clients, which would be one's own to take meanwhile, and
+    not those that another process of tests, started about now, begins to look at.
+    """
+    first = 10_000
+    clients, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    span = max(clients - first, 10_000)
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for step in range(span):
+            one = stack.enter_context(socket.socket())
+            port = first + (os.getpid() * 64 + step) % span
+            with suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError(f"no {count} ports are free")
 
 
 def _new_key() -> tuple[str, str]:
@@ -233,7 +258,9 @@ def _rclone_serving(
 ) -> Iterator[tuple["subprocess.Popen[bytes]", Path, str]]:
     (folder / "data").mkdir(exist_ok=True)
     command = [_RCLONE, "serve", *arguments, "--addr", "127.0.0.1:0", "data"]
-    command += ["--config", os.devnull, "--cache-dir", "cache", "--dir-cache-time", "0s"]
+    # Directories are kept for five minutes, unless it gets a SIGHUP: with a short --dir-cache-time
+    # it forgets them while it renames in them, and hangs.
+    command += ["--config", os.devnull, "--cache-dir", "cache"]
     with _running(command, folder, {}) as (process, log_path):
         said = r"(?:\[http://|listening on )(127\.0\.0\.1:\d+)"
         yield process, log_path, _said(process, log_path, said)

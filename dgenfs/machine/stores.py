@@ -7,6 +7,7 @@ theirs say them, see docs/stores.md.
 import errno
 import os
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,11 +97,55 @@ class Store:
         """The first of the URL, such as ``s3``."""
         return protocol_of(self.url)
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether what is written appears whole, and directories are only parts of names.
+
+        Else it is a server of files, or is treated like one.
+        """
+        return bool(self.fs.async_impl)
+
+    def info(self) -> dict[str, Any] | None:
+        """Return what the store says of what is there: its ``type`` and, of a file, ``size``.
+
+        Returns:
+            None if nothing is there.
+
+        Raises:
+            StoreError: the store does not say.
+        """
+        try:
+            with translated(self.url):
+                found: dict[str, Any] = self.fs.info(self.path)
+        except MissingObjectError:
+            return None
+        return found
+
+    def is_empty(self) -> bool:
+        """Return whether nothing is there, nor below it.
+
+        Raises:
+            StoreError: the store does not say; of S3, also that there is no such bucket.
+        """
+        if self.protocol in ("s3", "s3a"):
+            # Of a prefix with a million objects one is listed.
+            bucket, key, _ = self.fs.split_path(self.path)
+            prefix = f"{key.rstrip('/')}/" if key else ""
+            with translated(self.url):
+                listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+            return not listed.get("Contents")
+        there = self.info()
+        if there is None or there["type"] != "directory":
+            return there is None
+        with translated(self.url):
+            return not self.fs.ls(self.path, detail=False)
+
     def join(self, inside: str) -> "Store":
         """Return the place of a path below this one."""
         name = quote(inside) if self.protocol in ("http", "https") else inside
         url = self.url if self.url.endswith("/") else f"{self.url}/"
-        return Store(url + inside, f"{self.path.rstrip('/')}/{name}", self._systems)
+        path = f"{self.path.rstrip('/')}/{name}" if self.path else name
+        return Store(url + inside, path, self._systems)
 
 
 def is_url(text: str) -> bool:
@@ -121,6 +166,12 @@ def open_store(url: str) -> Store:
     """
     systems = _FileSystems(url)
     return Store(shown(url), systems.path, systems)
+
+
+def local_path(url: str) -> str | None:
+    """Return the path of a file:// URL; None for what is none."""
+    is_local = is_url(url) and protocol_of(url) in ("file", "local")
+    return url.split("://", 1)[1] if is_local else None
 
 
 def protocol_of(url: str) -> str:
@@ -206,6 +257,9 @@ def _opened(url: str) -> tuple[Any, str]:
         raise ValueError(f"{shown(url)}: {error}; see docs/stores.md for what to give") from error
     if hasattr(fs, "dircache"):
         fs.dircache.use_listings_cache = False
+    if protocol in ("sftp", "ssh"):
+        # Paramiko leaves Nagle's algorithm on, which keeps most requests waiting for 40 ms.
+        fs.client.get_transport().sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return fs, str(path)
 
 

@@ -61,7 +61,7 @@ def test_what_is_a_url(text: str, expected: bool) -> None:
     ("url", "inside", "path", "joined"),
     [
         ("memory://a/b/", "c/d", "/a/b/c/d", "memory://a/b/c/d"),
-        ("memory://", "c", "/c", "memory://c"),
+        ("memory://", "c", "c", "memory://c"),
         ("file:///a", "b c", "/a/b c", "file:///a/b c"),
         ("s3://bucket", "c", "bucket/c", "s3://bucket/c"),
         ("http://host/a", "b c?", "http://host/a/b%20c%3F", "http://host/a/b c?"),
