@@ -73,11 +73,11 @@ def target(output: str | None, name: str) -> Path:
     return Path(output, base) if is_directory(Path(output)) else Path(output)
 
 
-def require_own_name(path: Path, file: File, part: "View", output: str | None) -> None:
+def require_own_name(path: str, file: File, part: "View", output: str | None) -> None:
     """Raise ValueError if verify would take ``path``, which nobody chose, for other content.
 
     Args:
-        path: the target.
+        path: the target, or its URL.
         file: what its name says.
         part: what is to be written.
         output: the directory that was given for it, None for none.
@@ -85,7 +85,7 @@ def require_own_name(path: Path, file: File, part: "View", output: str | None) -
     where = f"{path}:" if output is None else f"{output}: is a directory, and {path} in it"
     if part.size != file.size:
         raise ValueError(f"{where} names the whole content, not a range; give a file's path as -o")
-    if find_file(absolute(path)) != file:
+    if find_file(absolute(Path(path))) != file:
         raise ValueError(
             f"{where} names other content outside of {file.spec}; give a file's path as -o"
         )

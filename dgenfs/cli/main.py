@@ -4,9 +4,8 @@ Each command imports what it needs when it runs: help, a usage error and the mea
 no compiler, which takes longer to load than all the rest.
 """
 
-import signal
 from enum import StrEnum
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -26,15 +25,13 @@ from dgenfs.cli.terminal import (
     print_json,
     print_text,
     progress,
-    standard_output,
 )
 from dgenfs.cli.verify import verify
 from dgenfs.mount.io_mode import Io
 from dgenfs.mount.options import MAX_WORKERS, parse
 
 if TYPE_CHECKING:
-    from dgenfs.names.catalog import Directory
-    from dgenfs.names.data_set import ProfileDirectory
+    pass
 
 UNFORESEEN = 2  # as 1 of verify says that a copy is different
 
@@ -109,7 +106,9 @@ def gen(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="A path; - is standard output. Default: NAME, here."),
+        typer.Option(
+            "-o", "--output", help="A path or a URL; - is standard output. Default: NAME, here."
+        ),
     ] = None,
     offset: Annotated[str, typer.Option(help="First byte to write, such as 4096 or 1.5G.")] = "0",
     length: Annotated[str | None, typer.Option(help="Bytes to write. Default: to the end.")] = None,
@@ -118,53 +117,19 @@ def gen(
     scale: Scale = "1",
 ) -> None:
     """Write NAME's content, or a profile's data set, to a file, a directory or standard output."""
-    from dgenfs.cli.arguments import data_set_of, part_of, require_own_name, target
-    from dgenfs.names.catalog import File, find, find_file
+    from dgenfs.cli.arguments import data_set_of
+    from dgenfs.cli.generation import Generation
 
     with errors():
         data_set = data_set_of(profile, scale)
         if (name is None) == (data_set is None):
             raise ValueError("gen takes a NAME, or --profile: one of them; see dgenfs gen --help")
+        generation = Generation(output, offset, length, force)
         if data_set is not None:
-            name = data_set.name
-            node: File | Directory | ProfileDirectory = data_set.top
+            generation.write_directory(data_set.name, data_set.top)
         else:
             assert name is not None
-            node = find_file(PurePath(name)) if "/" in name else find(name)
-        if not isinstance(node, File):
-            if (offset, length) != ("0", None) or output == "-" or force:
-                raise ValueError(
-                    f"{name}: a tree or a data set is written whole, to a path that is not there: "
-                    "without --offset, --length, --force and -o -"
-                )
-            write_directory(name, node, target(output, name))
-            return
-        part = part_of(node, offset, length)
-        from dgenfs.api.publishing import write_file, write_stream
-
-        path = target(output, name)
-        if output is None or (output != "-" and path != Path(output)):
-            require_own_name(path, node, part, output)
-        with progress(name, part.size) as advance:
-            if output == "-":
-                # As cat does: a reader that leaves ends us, without a word.
-                signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-                with standard_output() as out:
-                    write_stream(part, out.fileno(), advance)
-            else:
-                write_file(part, path, advance, force=force)
-
-
-def write_directory(name: str, node: "Directory | ProfileDirectory", path: Path) -> None:
-    """Write a tree or a data set to a directory."""
-    from dgenfs.api.publishing import write_data_set, write_tree
-    from dgenfs.names.catalog import Directory
-
-    with progress(name, node.size) as advance:
-        if isinstance(node, Directory):
-            write_tree(node.spec, path, advance)
-        else:
-            write_data_set(node, path, advance)
+            generation.write(name)
 
 
 app.command()(verify)

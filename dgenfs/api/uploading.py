@@ -1,0 +1,330 @@
+"""Generated content put into stores: objects, or files of a server, of any protocol.
+
+What is sent is generated into buffers that are used again and again, which the store's own client
+gets as they are.
+"""
+
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from dgenfs.api.multipart import MAX_PARTS, Multipart
+from dgenfs.api.publishing import Progress
+from dgenfs.content.view import View
+from dgenfs.kernels.digests import Patience, until
+from dgenfs.machine.requests import Requests
+from dgenfs.machine.stores import Store, translated
+from dgenfs.machine.threads import in_order
+from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
+from dgenfs.names.spec import Spec
+
+PART = 8 << 20  # bytes; an object of more is sent in parts, as `aws s3` does
+BUFFERS = 256 << 20  # bytes of all parts under way, where a part is not more than that
+REQUESTS = 16  # under way; more gained nothing where the store is near
+CLIENTS = 4  # of file servers: sshd refuses some of more than ten that log in at a time
+
+Task = Callable[["_Buffer"], None]
+
+
+def upload_file(source: View, store: Store, progress: Progress, *, force: bool = False) -> None:
+    """Write an object, or a server's file, which appears when it is whole.
+
+    Args:
+        source: what to write.
+        store: where; on a server of files its directory must exist.
+        progress: called with the number of bytes written since the last call, by one thread at a
+            time.
+        force: write over what is there.
+
+    Raises:
+        FileExistsError: the object is there, and ``force`` is not given.
+        StoreError: it cannot be written; no part of it is left.
+    """
+    there = store.info()
+    if there is not None and there["type"] == "directory":
+        if not store.has_objects:  # where a prefix may have the same name
+            raise FileExistsError(f"{store.url}: is a directory; give the URL of a file")
+    elif there is not None and not force:
+        raise FileExistsError(f"{store.url}: is there already; --force writes over it")
+    _Uploads(store, progress, source.size).run([(store, source)])
+
+
+def upload_tree(
+    spec: Spec,
+    store: Store,
+    progress: Progress,
+    *,
+    files: range | None = None,
+    force: bool = False,
+) -> None:
+    """Write a tree's files, directly below a URL. Each appears when it is whole.
+
+    Args:
+        spec: a tree's.
+        store: where.
+        progress: as of ``upload_file``.
+        files: numbers of the files to write, None for all.
+        force: write even if there is something below the URL, and over it.
+
+    Raises:
+        FileExistsError: something is below the URL, and ``force`` is not given.
+        StoreError: a file cannot be written; those that are whole stay.
+    """
+    numbers = range(spec.files) if files is None else files
+    _require_free(store, force=force)
+    uploads = _Uploads(store, progress, spec.size)
+    if spec.per_directory is None or not numbers:
+        folders = ["."]
+    else:
+        each = spec.per_directory
+        inside = sorted({numbers[0] // each, numbers[-1] // each})
+        folders = [spec.directory_name(one) for one in range(inside[0], inside[-1] + 1)]
+    uploads.make_directories(folders)
+    uploads.run((store.join(spec.path(file)), spec.view(file)) for file in numbers)
+
+
+def upload_data_set(
+    data_set: ProfileDirectory, store: Store, progress: Progress, *, force: bool = False
+) -> None:
+    """Write a data set's files, below a URL as they are below its top.
+
+    Args:
+        data_set: its top, or a directory in it.
+        store: where.
+        progress: as of ``upload_file``.
+        force: as of ``upload_tree``.
+
+    Raises:
+        FileExistsError: something is below the URL, and ``force`` is not given.
+        StoreError: a file cannot be written; those that are whole stay.
+    """
+    _require_free(store, force=force)
+    uploads = _Uploads(store, progress, 0)
+    uploads.make_directories([".", *map(data_set.path_of, data_set.below())])
+    uploads.run(
+        (store.join(data_set.path_of(node)), node.view())
+        for node in data_set.walk()
+        if isinstance(node, ProfileFile)
+    )
+
+
+def part_size(size: int) -> int:
+    """Return the bytes of each part but the last one of an object of ``size``."""
+    least = -(-size // MAX_PARTS)
+    return max(PART, -(-least >> 20) << 20)
+
+
+def _require_free(store: Store, *, force: bool) -> None:
+    if not force and not store.is_empty():
+        raise FileExistsError(
+            f"{store.url}: something is there already; --force writes over it, or give another URL"
+        )
+
+
+class _Buffer:
+    """A thread's own memory, of as many bytes as it needs at the moment."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._bytes = bytearray()
+        self._patience = patience
+
+    def filled(self, source: View, offset: int, length: int) -> bytearray:
+        """Return the bytes [offset, offset + length) of a view, until the next call.
+
+        Raises:
+            CancelledError: the patience ended.
+            OSError: the view cannot be read.
+        """
+        if len(self._bytes) != length:
+            self._bytes = bytearray(length)
+        source.read_into(np.frombuffer(self._bytes, np.uint8), offset, self._patience)
+        return self._bytes
+
+
+class _Uploads:
+    """Objects of one store that are under way."""
+
+    def __init__(self, store: Store, progress: Progress, largest: int) -> None:
+        """Prepare to write objects of ``largest`` bytes at the most, 0 for unknown."""
+        self._store = store
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._requests = Requests(store)
+        self._multiparts: set[Multipart] = set()
+        self._ended = np.zeros(1, np.int64)
+        self._patience = until(self._ended)
+        threads = REQUESTS if store.has_objects else CLIENTS
+        self._threads = max(1, min(threads, BUFFERS // part_size(largest)))
+
+    def make_directories(self, names: Iterable[str]) -> None:
+        """Make directories below the URL, where a store has these."""
+        if self._store.has_objects:
+            return
+        for name in names:
+            place = self._store if name == "." else self._store.join(name)
+            with translated(place.url):
+                place.fs.makedirs(place.path, exist_ok=True)
+
+    def run(self, objects: Iterable[tuple[Store, View]]) -> None:
+        """Write objects, many at a time; on an error, none is begun any more, nor left in parts."""
+        own = threading.local()
+
+        def call(task: Task) -> None:
+            # A request that was given up may still send from this thread's buffer.
+            if self._ended[0]:
+                return
+            if not hasattr(own, "buffer"):
+                own.buffer = _Buffer(self._patience)
+            task(own.buffer)
+
+        try:
+            with ThreadPoolExecutor(self._threads, thread_name_prefix="dgenfs-upload") as pool:
+                tasks = self._tasks(objects)
+                for _ in in_order(pool, 2 * self._threads, call, tasks, self._stop):
+                    pass
+        finally:
+            for multipart in self._multiparts:
+                multipart.abort()
+
+    def _stop(self) -> None:
+        self._ended[0] = 1
+        self._requests.cancel()
+
+    def _tasks(self, objects: Iterable[tuple[Store, View]]) -> Iterator[Task]:
+        """Yield what each thread has to do: small objects, and parts of large ones."""
+        for store, source in objects:
+            if not store.has_objects:
+                yield self._file(store, source)
+            elif source.size <= PART:
+                yield self._whole(store, source)
+            elif store.protocol in ("s3", "s3a"):
+                yield from self._parts(store, source)
+            elif store.protocol in ("http", "https"):
+                yield self._body(store, source)
+            else:
+                yield self._stream(store, source)
+
+    def _advance(self, length: int) -> None:
+        with self._lock:
+            self._progress(length)
+
+    def _whole(self, store: Store, source: View) -> Task:
+        """Return what writes an object in one request."""
+
+        def put(buffer: _Buffer) -> None:
+            body = buffer.filled(source, 0, source.size)
+            # Azure's library takes a bytearray for a list of numbers.
+            data = body if store.protocol in ("s3", "s3a", "http", "https") else bytes(body)
+            with translated(store.url):
+                self._requests.run(store.fs._pipe_file(store.path, data))
+            self._advance(source.size)
+
+        return put
+
+    def _parts(self, store: Store, source: View) -> Iterator[Task]:
+        """Yield what writes the parts of an object in S3."""
+        size = part_size(source.size)
+        multipart = Multipart(store, -(-source.size // size))
+        self._multiparts.add(multipart)
+
+        def part(number: int) -> Task:
+            def put(buffer: _Buffer) -> None:
+                start = number * size
+                body = buffer.filled(source, start, min(size, source.size - start))
+                if multipart.put(number, body, self._requests):
+                    self._multiparts.discard(multipart)
+                self._advance(len(body))
+
+            return put
+
+        yield from map(part, range(multipart.parts))
+
+    def _body(self, store: Store, source: View) -> Task:
+        """Return what writes an object by HTTP, whose client reads what it sends."""
+
+        def put(_: _Buffer) -> None:
+            body = io.BufferedReader(_Reader(source, self._patience, self._advance), PART)
+            with translated(store.url):
+                self._requests.run(store.fs._put_file(body, store.path, method="put"))
+
+        return put
+
+    def _stream(self, store: Store, source: View) -> Task:
+        """Return what writes an object in order, through a file of its library."""
+
+        def put(buffer: _Buffer) -> None:
+            with translated(store.url):
+                file = store.fs.open(store.path, "wb", block_size=part_size(source.size))
+            try:
+                self._write(file, store, source, buffer)
+            except BaseException:
+                # To close it would make an object of what was written.
+                with suppress(Exception):
+                    file.discard()
+                file.closed = True
+                raise
+            with translated(store.url):
+                file.close()
+
+        return put
+
+    def _file(self, store: Store, source: View) -> Task:
+        """Return what writes a file to a server, beside its name until it is whole."""
+
+        def put(buffer: _Buffer) -> None:
+            fs = store.fs
+            part = f"{store.path}.part"
+            try:
+                with translated(store.url):
+                    file = fs.open(part, "wb")
+                    if hasattr(file, "set_pipelined"):  # of paramiko: no answer for each 32 KiB
+                        file.set_pipelined(True)
+                try:
+                    self._write(file, store, source, buffer)
+                finally:
+                    with translated(store.url):
+                        file.close()
+                with translated(store.url):
+                    fs.mv(part, store.path)
+            except BaseException:
+                with suppress(Exception):
+                    fs.rm_file(part)
+                raise
+
+        return put
+
+    def _write(self, file: Any, store: Store, source: View, buffer: _Buffer) -> None:
+        """Write a view to a file in order."""
+        for start in range(0, source.size, PART):
+            if self._ended[0]:
+                raise CancelledError
+            data = buffer.filled(source, start, min(PART, source.size - start))
+            with translated(store.url):
+                file.write(data)
+            self._advance(len(data))
+
+
+class _Reader(io.RawIOBase):
+    """A view as a file."""
+
+    def __init__(self, source: View, patience: Patience, progress: Progress) -> None:
+        self._source = source
+        self._patience = patience
+        self._progress = progress
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        out = np.frombuffer(buffer, np.uint8)[: self._source.size - self._position]
+        self._source.read_into(out, self._position, self._patience)
+        self._position += out.size
+        self._progress(out.size)
+        return out.size
