@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from dgenfs.api.chunks import Progress
+from dgenfs.api.in_place import Member
 from dgenfs.api.multipart import MAX_PARTS, Multipart
-from dgenfs.api.publishing import Progress
 from dgenfs.content.view import View
 from dgenfs.kernels.digests import Patience, until
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import Store, translated
+from dgenfs.machine.stores import S3, Store, translated
 from dgenfs.machine.threads import in_order
+from dgenfs.names.catalog import Directory
 from dgenfs.names.data_set import ProfileDirectory
-from dgenfs.names.file_set import ProfileFile
-from dgenfs.names.spec import Spec
 
 PART = 8 << 20  # bytes; an object of more is sent in parts, as `aws s3` does
 BUFFERS = 256 << 20  # bytes of all parts under way, where a part is not more than that
@@ -55,76 +55,46 @@ def upload_file(source: View, store: Store, progress: Progress, *, force: bool =
     _Uploads(store, progress, source.size).run([(store, source)])
 
 
-def upload_tree(
-    spec: Spec,
+def upload_directory(
+    node: Directory | ProfileDirectory,
     store: Store,
     progress: Progress,
     *,
-    files: range | None = None,
+    members: Iterable[Member] | None = None,
     force: bool = False,
 ) -> None:
-    """Write a tree's files, directly below a URL. Each appears when it is whole.
+    """Write the files of a tree or a data set below a URL. Each appears when it is whole.
 
     Args:
-        spec: a tree's.
+        node: a tree, the top of a data set, or a directory in one.
         store: where.
         progress: as of ``upload_file``.
-        files: numbers of the files to write, None for all.
+        members: those of the files to write, and their paths, None for all.
         force: write even if there is something below the URL, and over it.
 
     Raises:
         FileExistsError: something is below the URL, and ``force`` is not given.
         StoreError: a file cannot be written; those that are whole stay.
     """
-    numbers = range(spec.files) if files is None else files
-    _require_free(store, force=force)
-    uploads = _Uploads(store, progress, spec.size)
-    if spec.per_directory is None or not numbers:
-        folders = ["."]
+    if not force and not store.is_empty():
+        raise FileExistsError(
+            f"{store.url}: something is there already; --force writes over it, or give another URL"
+        )
+    largest = 0
+    folders = ["."]
+    if isinstance(node, Directory):
+        largest = node.spec.size
     else:
-        each = spec.per_directory
-        inside = sorted({numbers[0] // each, numbers[-1] // each})
-        folders = [spec.directory_name(one) for one in range(inside[0], inside[-1] + 1)]
+        folders += (node.path_of(folder) for folder in node.below() if folder.count == 0)
+    uploads = _Uploads(store, progress, largest)
     uploads.make_directories(folders)
-    uploads.run((store.join(spec.path(file)), spec.view(file)) for file in numbers)
-
-
-def upload_data_set(
-    data_set: ProfileDirectory, store: Store, progress: Progress, *, force: bool = False
-) -> None:
-    """Write a data set's files, below a URL as they are below its top.
-
-    Args:
-        data_set: its top, or a directory in it.
-        store: where.
-        progress: as of ``upload_file``.
-        force: as of ``upload_tree``.
-
-    Raises:
-        FileExistsError: something is below the URL, and ``force`` is not given.
-        StoreError: a file cannot be written; those that are whole stay.
-    """
-    _require_free(store, force=force)
-    uploads = _Uploads(store, progress, 0)
-    uploads.make_directories([".", *map(data_set.path_of, data_set.below())])
-    uploads.run(
-        (store.join(data_set.path_of(node)), node.view())
-        for node in data_set.walk()
-        if isinstance(node, ProfileFile)
-    )
+    uploads.run(uploads.placed(node.members() if members is None else members))
 
 
 def part_size(size: int) -> int:
     """Return the bytes of each part but the last one of an object of ``size``."""
     least = -(-size // MAX_PARTS)
     return max(PART, -(-least >> 20) << 20)
-
-
-def _require_free(store: Store, *, force: bool) -> None:
-    if not force and not store.is_empty():
-        raise FileExistsError(
-            f"{store.url}: something is there already; --force writes over it, or give another URL"
-        )
 
 
 class _Buffer:
@@ -171,6 +141,16 @@ class _Uploads:
             with translated(place.url):
                 place.fs.makedirs(place.path, exist_ok=True)
 
+    def placed(self, members: Iterable[Member]) -> Iterator[tuple[Store, View]]:
+        """Yield where each file goes, once the directory that holds it is made, and its bytes."""
+        made = ""
+        for inside, file in members:
+            above = inside.rpartition("/")[0]
+            if above != made:
+                self.make_directories([above])
+                made = above
+            yield self._store.join(inside), file.view()
+
     def run(self, objects: Iterable[tuple[Store, View]]) -> None:
         """Write objects, many at a time; on an error, none is begun any more, nor left in parts."""
         own = threading.local()
@@ -203,7 +183,7 @@ class _Uploads:
                 yield self._file(store, source)
             elif source.size <= PART:
                 yield self._whole(store, source)
-            elif store.protocol in ("s3", "s3a"):
+            elif store.protocol in S3:
                 yield from self._parts(store, source)
             elif store.protocol in ("http", "https"):
                 yield self._body(store, source)
@@ -220,7 +200,7 @@ class _Uploads:
         def put(buffer: _Buffer) -> None:
             body = buffer.filled(source, 0, source.size)
             # Azure's library takes a bytearray for a list of numbers.
-            data = body if store.protocol in ("s3", "s3a", "http", "https") else bytes(body)
+            data = body if store.protocol in (*S3, "http", "https") else bytes(body)
             with translated(store.url):
                 self._requests.run(store.fs._pipe_file(store.path, data))
             self._advance(source.size)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from dgenfs.cli.arguments import part_of, require_own_name, target
 from dgenfs.cli.terminal import progress, standard_output
-from dgenfs.machine.stores import Store, is_url, local_path, open_store
+from dgenfs.machine.stores import is_url, local_path, open_store
 from dgenfs.names.catalog import Directory, File, find, find_file
+from dgenfs.names.share import WHOLE, Share
 
 if TYPE_CHECKING:
     from dgenfs.content.view import View
@@ -24,12 +25,16 @@ class Generation:
         offset: the first byte.
         length: bytes, None for all.
         force: whether to write over what is there.
+        share: the part to write.
+        resume: whether to leave what is there and right, and write over the rest.
     """
 
     output: str | None
     offset: str
     length: str | None
     force: bool
+    share: Share = WHOLE
+    resume: bool = False
 
     def write(self, name: str) -> None:
         """Write the content of a name.
@@ -41,6 +46,9 @@ class Generation:
         node = find_file(PurePath(name)) if "/" in name else find(name)
         if isinstance(node, Directory):
             self.write_directory(name, node)
+            return
+        if self._in_parts:
+            self._write_part(name, node)
             return
         part = part_of(node, self.offset, self.length)
         output = _path_of(self.output)
@@ -64,6 +72,9 @@ class Generation:
             ValueError: the options do not fit it.
             OSError: it cannot be written.
         """
+        if self._in_parts:
+            self._write_part(name, node)
+            return
         output = _path_of(self.output)
         to_store = output is not None and is_url(output)
         ranged = (self.offset, self.length) != ("0", None)
@@ -73,7 +84,10 @@ class Generation:
                 "URL: without --offset, --length and -o -, and --force for URLs only"
             )
         if output is not None and to_store:
-            self._upload_directory(name, node, open_store(output))
+            from dgenfs.api.uploading import upload_directory
+
+            with progress(name, node.size) as advance:
+                upload_directory(node, open_store(output), advance, force=self.force)
             return
         from dgenfs.api.publishing import write_data_set, write_tree
 
@@ -83,6 +97,26 @@ class Generation:
                 write_tree(node.spec, path, advance)
             else:
                 write_data_set(node, path, advance)
+
+    @property
+    def _in_parts(self) -> bool:
+        return self.resume or self.share != WHOLE
+
+    def _write_part(self, name: str, node: "File | Directory | ProfileDirectory") -> None:
+        if (self.offset, self.length) != ("0", None) or self.output == "-" or self.force:
+            option = "--resume" if self.share == WHOLE else f"--part {self.share}"
+            raise ValueError(f"{option}: goes without --offset, --length, --force and -o -")
+        from dgenfs.distributed.writing import write_part
+
+        output = _path_of(self.output)
+        if output is None or not is_url(output):
+            where = str(target(output, name))
+        elif output.endswith("/") and isinstance(node, File):
+            where = output + PurePath(name).name
+        else:
+            where = output
+        with progress(name, node.size // self.share.count) as advance:
+            write_part(node, where, self.share, resume=self.resume, progress=advance)
 
     def _write_stream(self, name: str, part: "View") -> None:
         from dgenfs.api.publishing import write_stream
@@ -103,17 +137,6 @@ class Generation:
             require_own_name(store.url, file, part, url)
         with progress(name, part.size) as advance:
             upload_file(part, store, advance, force=self.force)
-
-    def _upload_directory(
-        self, name: str, node: "Directory | ProfileDirectory", store: Store
-    ) -> None:
-        from dgenfs.api.uploading import upload_data_set, upload_tree
-
-        with progress(name, node.size) as advance:
-            if isinstance(node, Directory):
-                upload_tree(node.spec, store, advance, force=self.force)
-            else:
-                upload_data_set(node, store, advance, force=self.force)
 
 
 def _path_of(output: str | None) -> str | None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from dgenfs import logs
 from dgenfs.cli.interruption import end_when_signaled
 from dgenfs.cli.merge import merge
-from dgenfs.cli.options import Profile, Scale
+from dgenfs.cli.options import Part, Profile, Scale
 from dgenfs.cli.running import run
 from dgenfs.cli.terminal import (
     FAILED,
@@ -113,18 +113,27 @@ def gen(
     offset: Annotated[str, typer.Option(help="First byte to write, such as 4096 or 1.5G.")] = "0",
     length: Annotated[str | None, typer.Option(help="Bytes to write. Default: to the end.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over what is there.")] = False,
+    part: Part = "1/1",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Leave what is there and right, and write over the rest, in place."
+        ),
+    ] = False,
     profile: Profile = None,
     scale: Scale = "1",
 ) -> None:
     """Write NAME's content, or a profile's data set, to a file, a directory or standard output."""
     from dgenfs.cli.arguments import data_set_of
     from dgenfs.cli.generation import Generation
+    from dgenfs.names.share import Share
 
     with errors():
         data_set = data_set_of(profile, scale)
         if (name is None) == (data_set is None):
             raise ValueError("gen takes a NAME, or --profile: one of them; see dgenfs gen --help")
-        generation = Generation(output, offset, length, force)
+        share = Share.parse(part)
+        generation = Generation(output, offset, length, force, share, resume)
         if data_set is not None:
             generation.write_directory(data_set.name, data_set.top)
         else:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from dgenfs.api.chunks import Progress
 from dgenfs.api.in_place import Member, make_directories, write_members, write_ranges
+from dgenfs.api.uploading import upload_directory, upload_file
+from dgenfs.machine.stores import Store, is_url, open_store
 from dgenfs.names.catalog import Directory, File
 from dgenfs.names.data_set import ProfileDirectory
-from dgenfs.names.share import RANGE, Share
+from dgenfs.names.share import RANGE, WHOLE, Share
 from dgenfs.verifying.verifier import Verifier
 from dgenfs.verifying.windows import Window
 
@@ -31,23 +33,62 @@ def write_part(
             call, by any thread.
 
     Raises:
+        ValueError: it is a part of a file, and an object is written whole.
         FileExistsError: something of the part is there, and ``resume`` is not given.
         OSError: it cannot be written; what is written stays.
     """
     with Verifier() as verifier:
-        if isinstance(node, File):
+        if is_url(target):
+            _upload(verifier, node, open_store(target), share, resume, progress)
+        elif isinstance(node, File):
             ranges = _ranges(node, share)
             if resume and Path(target).exists():
                 ranges = _wrong_ranges(verifier, node, target, ranges, progress)
             write_ranges(Path(target), node.view(), ranges, progress, over=resume)
-            return
+        else:
+            members: Iterator[Member] = iter(node.members(share))
+            if resume:
+                members = verifier.lacking(target, members, progress)
+            write_members(Path(target), members, progress, over=resume)
+            if share.first and isinstance(node, ProfileDirectory):
+                empty = (folder for folder in node.below() if folder.count == 0)
+                make_directories(Path(target), map(node.path_of, empty))
+
+
+def _upload(
+    verifier: Verifier,
+    node: File | Directory | ProfileDirectory,
+    store: Store,
+    share: Share,
+    resume: bool,
+    progress: Progress,
+) -> None:
+    """Write a part to a store: objects that are whole, each by one host."""
+    if not isinstance(node, File):
         members: Iterator[Member] = iter(node.members(share))
         if resume:
-            members = verifier.lacking(target, members, progress)
-        write_members(Path(target), members, progress, over=resume)
-        if share.first and isinstance(node, ProfileDirectory):
-            empty = (folder for folder in node.below() if folder.count == 0)
-            make_directories(Path(target), map(node.path_of, empty))
+            members = verifier.lacking(store.url, members, progress)
+        else:
+            _require_free(store, node, share)
+        upload_directory(node, store, progress, members=members, force=True)
+        return
+    if share != WHOLE:
+        raise ValueError(f"{store.url}: an object is written whole: part {share} is of a tree")
+    right = resume and store.info() is not None
+    if right and verifier.verify_file(store.url, node.spec, node.number).identical:
+        progress(node.size)
+    else:
+        upload_file(node.view(), store, progress, force=resume)
+
+
+def _require_free(store: Store, node: Directory | ProfileDirectory, share: Share) -> None:
+    """Raise FileExistsError if the first file of a part is there: files are written in order."""
+    for inside, _ in node.members(share):
+        there = store.join(inside)
+        if there.info() is not None:
+            rule = "is there already; --resume goes on, and leaves what is right"
+            raise FileExistsError(f"{there.url}: {rule}")
+        return
 
 
 def _ranges(file: File, share: Share) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from dgenfs.machine.libraries import MissingLibraryError
 
+S3 = ("s3", "s3a")
 # What pip installs for a protocol; fsspec says it of all others.
 PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -127,7 +128,7 @@ class Store:
         Raises:
             StoreError: the store does not say; of S3, also that there is no such bucket.
         """
-        if self.protocol in ("s3", "s3a"):
+        if self.protocol in S3:
             # Of a prefix with a million objects one is listed.
             bucket, key, _ = self.fs.split_path(self.path)
             prefix = f"{key.rstrip('/')}/" if key else ""
@@ -249,7 +250,7 @@ def _opened(url: str) -> tuple[Any, str]:
         rule = f"fsspec knows no protocol {protocol}://; s3://, gs:// and sftp:// are some"
         raise ValueError(f"{shown(url)}: {rule}") from error
     if cls.async_impl:
-        fs, path = url_to_fs(url, use_listings_cache=False)
+        fs, path = url_to_fs(url, use_listings_cache=False, **_defaults(protocol))
         return fs, str(path)
     try:
         fs, path = url_to_fs(url, skip_instance_cache=True)
@@ -261,6 +262,20 @@ def _opened(url: str) -> tuple[Any, str]:
         # Paramiko leaves Nagle's algorithm on, which keeps most requests waiting for 40 ms.
         fs.client.get_transport().sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return fs, str(path)
+
+
+def _defaults(protocol: str) -> dict[str, Any]:
+    """Return what fsspec's configuration of a protocol leaves to us.
+
+    botocore computes checksums of what it receives, which we compare by ourselves; and some
+    servers, such as rclone's, send a whole object's with a range of it.
+    """
+    if protocol not in S3:
+        return {}
+    from fsspec.config import conf
+
+    given = conf.get(protocol, {}).get("config_kwargs", {})
+    return {"config_kwargs": {"response_checksum_validation": "when_required", **given}}
 
 
 def _translation(error: Exception, url: str) -> StoreError:

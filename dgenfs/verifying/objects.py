@@ -4,11 +4,12 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.machine.stores import MissingObjectError, Store, StoreError, translated
+from dgenfs.machine.stores import S3, MissingObjectError, Store, StoreError, translated
 from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.places import Source
@@ -16,7 +17,7 @@ from dgenfs.verifying.reading import NotAFileError
 
 ALONE = 64 << 20  # bytes of an object that one thread reads by itself
 GET = 8 << 20  # bytes of one ranged GET
-S3 = ("s3", "s3a")
+HTTP = ("http", "https")
 # Of what a store tells of an object: what differs once it was written again.
 _STATES = ("ETag", "etag", "md5", "mtime", "LastModified", "last_modified", "generation")
 
@@ -82,7 +83,14 @@ def _keys(store: Store) -> Iterator[str]:
 def _listed(store: Store) -> Iterator[str]:
     """Yield names as any other store lists them, all at once."""
     path = store.path.rstrip("/")
-    for name in store.fs.ls(store.path, detail=False):
+    if store.protocol in HTTP:
+        # A directory's page has links that sort it, too, and names as URLs have them.
+        links = store.fs.ls(f"{path}/", detail=False)
+        links = [link.rstrip("/") for link in links if "?" not in link]
+        listed = [unquote(link) for link in links if link not in (path, f"{path}/..")]
+    else:
+        listed = store.fs.ls(store.path, detail=False)
+    for name in listed:
         if name.rstrip("/") == path:  # what is listed is itself
             if not store.fs.isdir(store.path):
                 raise NotADirectoryError(errno.ENOTDIR, "is an object, not a prefix", store.url)

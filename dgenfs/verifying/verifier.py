@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dgenfs.machine.stores import is_url, open_store
+from dgenfs.machine.stores import is_url, local_path, open_store
 from dgenfs.names.catalog import File
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
@@ -75,8 +75,10 @@ class Verifier:
         self.close()
 
     def _place(self, path: Path | str) -> Place:
-        if not (isinstance(path, str) and is_url(path)):
+        if isinstance(path, Path) or not is_url(path):
             return Folder(Path(path), self._buffers, direct=self._direct)
+        if (local := local_path(path)) is not None:
+            return Folder(Path(local), self._buffers, direct=self._direct)
         if self._direct:
             raise ValueError(f"{path}: no object has O_DIRECT; leave out --direct")
         return Prefix(open_store(path))

@@ -19,10 +19,11 @@ from writing import ignore
 
 from dgenfs import Spec
 from dgenfs.api.multipart import MAX_PARTS
-from dgenfs.api.uploading import PART, part_size, upload_data_set, upload_file, upload_tree
+from dgenfs.api.uploading import PART, part_size, upload_directory, upload_file
 from dgenfs.cli.generation import Generation
 from dgenfs.content.view import Failing, View, Zeros
 from dgenfs.machine.stores import MissingObjectError, StoreError, open_store
+from dgenfs.names.catalog import Directory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.profile import read
 
@@ -104,22 +105,24 @@ def test_part_sizes() -> None:
 def test_tree(s3: Any) -> None:
     written: list[int] = []
     store = open_store(f"s3://{BUCKET}/tree/")
-    upload_tree(Spec.parse(TREE), store, written.append)
+    upload_directory(Directory(Spec.parse(TREE)), store, written.append)
     expected = expected_tree(TREE)
     assert keys(s3, "tree/") == {f"tree/{path}": len(data) for path, data in expected.items()}
     for path, data in expected.items():
         assert content(s3, f"tree/{path}") == data
     assert sum(written) == 25 * 100_001
     with pytest.raises(FileExistsError, match=f"s3://{BUCKET}/tree/: something is there already"):
-        upload_tree(Spec.parse(TREE), store, ignore)
+        upload_directory(Directory(Spec.parse(TREE)), store, ignore)
     s3.put_object(Bucket=BUCKET, Key=f"tree/{min(expected)}", Body=b"damaged")
-    upload_tree(Spec.parse(TREE), store, ignore, force=True)
+    upload_directory(Directory(Spec.parse(TREE)), store, ignore, force=True)
     assert content(s3, f"tree/{min(expected)}") == expected[min(expected)]
 
 
 @pytest.mark.usefixtures("configured")
 def test_some_of_a_tree(s3: Any) -> None:
-    upload_tree(Spec.parse(TREE), open_store(f"s3://{BUCKET}/some"), ignore, files=range(8, 12))
+    tree = Directory(Spec.parse(TREE))
+    some = list(tree.members())[8:12]
+    upload_directory(tree, open_store(f"s3://{BUCKET}/some"), ignore, members=some)
     expected = list(expected_tree(TREE))[8:12]
     assert list(keys(s3, "some/")) == [f"some/{path}" for path in expected]
 
@@ -142,7 +145,7 @@ def test_parts_of_an_object(s3: Any, size: int, parts: int) -> None:
 @pytest.mark.usefixtures("configured")
 def test_large_objects_of_a_tree_and_a_range(s3: Any) -> None:
     name = f"2x{PART + 4096}_c2"
-    upload_tree(Spec.parse(name), open_store(f"s3://{BUCKET}/large"), ignore)
+    upload_directory(Directory(Spec.parse(name)), open_store(f"s3://{BUCKET}/large"), ignore)
     for path, data in expected_tree(name).items():
         assert content(s3, f"large/{path}") == data
     part = Spec.parse("1G_d2").view(0).part((512 << 20) + 1, 5000)
@@ -209,7 +212,7 @@ def environment(server: Server) -> dict[str, str]:
 def test_no_bucket() -> None:
     store = open_store("s3://no-bucket/x")
     with pytest.raises(MissingObjectError, match="NoSuchBucket"):
-        upload_tree(Spec.parse(TREE), store, ignore)
+        upload_directory(Directory(Spec.parse(TREE)), store, ignore)
     for size in (1000, 3 * PART):
         with pytest.raises(MissingObjectError, match="NoSuchBucket") as raised:
             upload_file(Spec.parse(str(size)).view(0), store, ignore)
@@ -238,7 +241,7 @@ def test_a_server_that_is_killed(tmp_path: Path, size: int) -> None:
         with patch.dict("fsspec.config.conf", {"s3": {**server.options["s3"], **once}}):
             store = open_store(f"s3://{BUCKET}/")
             with pytest.raises(StoreError, match=r"connect|closed|disconnected") as raised:
-                upload_tree(Spec.parse(f"60x{size}"), store, kill)
+                upload_directory(Directory(Spec.parse(f"60x{size}")), store, kill)
     assert str(raised.value.filename).startswith(f"s3://{BUCKET}/0000")
 
 
@@ -246,8 +249,8 @@ def test_rclone_s3(rclone_s3: Server) -> None:
     rclone_s3.s3.create_bucket(Bucket=BUCKET)
     name = f"3x{PART + 1}_c2"
     with rclone_s3.configured():
-        upload_tree(Spec.parse(name), open_store(f"s3://{BUCKET}/t"), ignore)
-        upload_tree(Spec.parse(TREE), open_store(f"s3://{BUCKET}/u"), ignore)
+        upload_directory(Directory(Spec.parse(name)), open_store(f"s3://{BUCKET}/t"), ignore)
+        upload_directory(Directory(Spec.parse(TREE)), open_store(f"s3://{BUCKET}/u"), ignore)
     found = files_in(rclone_s3.folder / BUCKET)
     expected = {f"t/{path}": data for path, data in expected_tree(name).items()}
     expected |= {f"u/{path}": data for path, data in expected_tree(TREE).items()}
@@ -265,11 +268,13 @@ def file_stores(server: Server, tmp_path: Path) -> list[tuple[str, Path]]:
 def test_servers_of_files(rclone_sftp: Server, tmp_path: Path) -> None:
     with rclone_sftp.configured():
         for url, folder in file_stores(rclone_sftp, tmp_path):
-            upload_tree(Spec.parse(TREE), open_store(f"{url}tree"), ignore)
+            upload_directory(Directory(Spec.parse(TREE)), open_store(f"{url}tree"), ignore)
             assert files_in(folder / "tree") == expected_tree(TREE)
             with pytest.raises(FileExistsError, match="tree: something is there already"):
-                upload_tree(Spec.parse(TREE), open_store(f"{url}tree"), ignore)
-            upload_tree(Spec.parse(TREE), open_store(f"{url}tree"), ignore, force=True)
+                upload_directory(Directory(Spec.parse(TREE)), open_store(f"{url}tree"), ignore)
+            upload_directory(
+                Directory(Spec.parse(TREE)), open_store(f"{url}tree"), ignore, force=True
+            )
 
             store = open_store(f"{url}one")
             upload_file(Spec.parse(f"{PART + 1}_c2").view(0), store, ignore)
@@ -297,7 +302,7 @@ def test_servers_of_files(rclone_sftp: Server, tmp_path: Path) -> None:
 def test_memory() -> None:
     store = open_store("memory://uploads/tree")
     try:
-        upload_tree(Spec.parse(TREE), store, ignore)
+        upload_directory(Directory(Spec.parse(TREE)), store, ignore)
         found = {
             path.removeprefix(f"{store.path}/"): store.fs.cat_file(path)
             for path in store.fs.find(store.path)
@@ -347,11 +352,11 @@ def test_data_set(s3: Any, tmp_path: Path, rclone_sftp: Server) -> None:
         for node in top.walk()
         if isinstance(node, ProfileFile)
     }
-    upload_data_set(top, open_store(f"s3://{BUCKET}/set/"), ignore)
+    upload_directory(top, open_store(f"s3://{BUCKET}/set/"), ignore)
     assert keys(s3, "set/") == {f"set/{path}": len(data) for path, data in expected.items()}
     assert all(content(s3, f"set/{path}") == data for path, data in expected.items())
     with rclone_sftp.configured():
-        upload_data_set(top, open_store(f"{rclone_sftp.url}set"), ignore)
+        upload_directory(top, open_store(f"{rclone_sftp.url}set"), ignore)
     assert files_in(rclone_sftp.folder / "set") == expected
     assert (rclone_sftp.folder / "set/empty/below").is_dir()
 
