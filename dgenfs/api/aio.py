@@ -7,6 +7,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from dgenfs.api.buffers import new_bytes
 from dgenfs.api.filling import fill, fill_inside
 from dgenfs.api.generator import DataGenerator
 from dgenfs.machine.gate import CLOSED, FORKS, Gate, wait_until_left
@@ -102,7 +103,7 @@ class AsyncDataGenerator:
 
     async def read(self, offset: SupportsIndex, length: SupportsIndex) -> bytes:
         """Return the bytes from ``offset`` on; arguments and errors as ``DataGenerator.read``."""
-        out = self._generator.memory(offset, length)
+        out = new_bytes(self._generator.length(offset, length))
         with out.getbuffer() as memory:
             await self.read_into(memory, offset)
         return out.getvalue()

@@ -1,12 +1,11 @@
 """The generator: content into the caller's buffers, in large pieces on all CPUs."""
 
-import io
 from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.api.buffers import writable_bytes
+from dgenfs.api.buffers import filled_bytes, writable_bytes
 from dgenfs.api.filling import fill
 from dgenfs.content.layout import MAX_SIZE, Layout, default_unit
 from dgenfs.content.view import View
@@ -144,16 +143,14 @@ class DataGenerator:
             ValueError: ``offset`` or ``length`` is negative.
             MemoryError, OverflowError: there are more than fit into memory.
         """
-        out = self.memory(offset, length)
-        with out.getbuffer() as memory:
-            self.read_into(memory, offset)
-        return out.getvalue()
+        return filled_bytes(
+            self.length(offset, length), lambda buffer: self.read_into(buffer, offset)
+        )
 
-    def memory(self, offset: SupportsIndex, length: SupportsIndex) -> io.BytesIO:
-        """Return memory for what ``read`` returns, whose arguments and errors these are."""
+    def length(self, offset: SupportsIndex, length: SupportsIndex) -> int:
+        """Return how many bytes ``read`` returns, whose arguments and errors these are."""
         rest = self.size - whole_number("offset", offset, 0)
-        # The buffer becomes the result: a bytearray would have to be copied.
-        return io.BytesIO(bytes(max(0, min(whole_number("length", length, 0), rest))))
+        return max(0, min(whole_number("length", length, 0), rest))
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the view, which follows from the rest."""

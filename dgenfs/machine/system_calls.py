@@ -1,6 +1,7 @@
 """System calls that Python has no function for, by way of the C library."""
 
 import ctypes
+import mmap
 import os
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (
     *(ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p),
 )
+
+_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 current_cpu = ctypes.PyDLL(None).sched_getcpu  # sched_getcpu(3); the GIL is kept: it takes no time
 
@@ -75,6 +78,19 @@ def name_thread(name: str) -> None:
     Python does that by itself from 3.14 on.
     """
     _libc.prctl(_PR_SET_NAME, name.encode())
+
+
+def use_huge_pages(address: int, length: int) -> None:
+    """Ask Linux to back what lies there by huge pages, as NumPy does of its arrays (madvise(2)).
+
+    Args:
+        address: of memory that was not written to yet.
+        length: bytes of it.
+    """
+    start = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (address + length) // mmap.PAGESIZE * mmap.PAGESIZE
+    # Where it cannot, pages are small.
+    _libc.madvise(start, max(0, end - start), mmap.MADV_HUGEPAGE)
 
 
 def detach_mount(mountpoint: Path) -> None:
