@@ -2,6 +2,7 @@
 
 import asyncio
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import zarr.errors
 import zarr.storage
 from dask.base import compute
 from dask.bytes.core import read_bytes
+from servers import Server
 from zarr.core.buffer import default_buffer_prototype
 
 from dgenfs.names.catalog import MTIME
@@ -141,17 +143,28 @@ def test_mappings() -> None:
     assert "000003.bin" not in files
 
 
-@pytest.mark.parametrize("protocol", ["file", "memory"])
-def test_rsync(tmp_path: Path, protocol: str) -> None:
-    tree = "40x20001_d2_f7"
-    target = f"{protocol}://{tmp_path}/copy"
-    assert len(fsspec.generic.rsync(f"dgen://{tree}", target)) == 40
+@pytest.fixture(params=["file", "memory", "s3"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a folder that is not there yet."""
+    if request.param != "s3":
+        yield f"{request.param}://{tmp_path}/copy"
+        return
+    server: Server = request.getfixturevalue("seaweedfs")
+    server.s3.create_bucket(Bucket="rsync")
+    with server.configured():
+        yield "s3://rsync/copy"
+    server.s3.delete_bucket(Bucket="rsync")
+
+
+def test_rsync(target: str) -> None:
+    tree = "12x20001_d2_f5"
+    assert len(fsspec.generic.rsync(f"dgen://{tree}", target)) == 12
     copies, root = fsspec.core.url_to_fs(target)
     content = oracle.parse(tree)
     try:
         assert copies.cat(root, recursive=True, on_error="omit") == {
             f"{root}/{oracle.tree_path(content, file)}": oracle.read(content, file, 0, 20_001)
-            for file in range(40)
+            for file in range(12)
         }
         assert fsspec.generic.rsync(f"dgen://{tree}", target) == {}
     finally:
