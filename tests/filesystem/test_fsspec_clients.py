@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import fsspec
 import fsspec.generic
 import h5py
@@ -64,6 +65,15 @@ def test_pyarrow() -> None:
         )
     rows = pyarrow.parquet.ParquetFile("100T_r1M.parquet", filesystem=FS).metadata.num_rows
     assert rows == 104_857_193
+
+
+def test_duckdb() -> None:
+    with duckdb.connect() as connection:
+        connection.register_filesystem(FS)
+        query = f"SELECT count(*) FROM read_parquet('dgen://{TABLES}/*/*.parquet')"
+        (count,) = connection.execute(query).fetchall()[0]
+    per_file = pyarrow.parquet.ParquetFile(FS.find(TABLES)[0], filesystem=FS).metadata.num_rows
+    assert count == 5 * per_file
 
 
 def test_dask() -> None:
