@@ -247,6 +247,11 @@ class DgenFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no typ
         self.loc += written
         return written
 
+    def __reduce__(self) -> Any:
+        """Open it again; ValueError if it is closed."""
+        self._check_open()
+        return super().__reduce__()
+
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError(f"{self.path} is closed")
@@ -258,6 +263,10 @@ class DgenStream(AbstractAsyncStreamedFile):  # type: ignore[misc]  # fsspec has
     async def _fetch_range(self, start: int, end: int) -> bytes:
         data: bytes = await self.fs._cat_file(self.path, start, end)
         return data
+
+    def __reduce__(self) -> NoReturn:
+        """Raise TypeError: fsspec would make a file of it whose reads are not awaited."""
+        raise TypeError(f"{self.path}: a file of open_async does not pickle: open it there")
 
     def __del__(self) -> None:
         """Leave it open: fsspec would call ``close``, which nobody could await."""

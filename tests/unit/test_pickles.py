@@ -94,7 +94,15 @@ def test_a_copy_is_not_busy() -> None:
 
 def test_closed_files() -> None:
     file = dgenfs.open(NAME)
+    other = fsspec.filesystem("dgen").open(NAME)
     file.close()
-    for closed in (file, file.raw):
+    other.close()
+    for closed in (file, file.raw, other):
         with pytest.raises(ValueError, match=f"{NAME} is closed"):
             pickle.dumps(closed)
+
+
+def test_files_that_are_awaited() -> None:
+    file = asyncio.run(fsspec.filesystem("dgen").open_async(NAME))
+    with pytest.raises(TypeError, match=f"{NAME}: a file of open_async does not pickle"):
+        pickle.dumps(file)
