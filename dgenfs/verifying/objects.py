@@ -86,8 +86,8 @@ def _listed(store: Store) -> Iterator[str]:
     if store.protocol in HTTP:
         # A directory's page has links that sort it, too, and names as URLs have them.
         links = store.fs.ls(f"{path}/", detail=False)
-        links = [link.rstrip("/") for link in links if "?" not in link]
-        listed = [unquote(link) for link in links if link not in (path, f"{path}/..")]
+        listed = [unquote(link).rstrip("/") for link in links if "?" not in link]
+        listed = [link for link in listed if link != path and not link.endswith("/..")]
     else:
         listed = store.fs.ls(store.path, detail=False)
     for name in listed:
