@@ -109,16 +109,18 @@ class OpenFile:
         Each piece overwrites the one before.
 
         Args:
-            start: bytes, a multiple of BLOCK.
+            start: bytes.
             length: bytes, at most CHUNK.
 
         Raises:
             OSError: one of OUR_ERRORS.
         """
         buffer = self._buffers.data
-        pieces = [(start, length)]
+        head = start % BLOCK  # O_DIRECT begins with a whole block
+        pieces = [(start - head, head + length)]
         while pieces:
             at, wanted = pieces.pop()
+            head = max(0, start - at)
             try:
                 got = self._read_into(buffer, at, wanted)
             except OSError as error:
@@ -126,17 +128,18 @@ class OpenFile:
                     raise
                 if wanted <= BLOCK or error.errno in GONE:
                     log.warning("offset %d, %d bytes: %s", at, wanted, error.strerror)
-                    yield at, Extent(at, at + wanted, Kind.UNREADABLE, wanted)
+                    end = at + wanted
+                    yield at + head, Extent(at + head, end, Kind.UNREADABLE, wanted - head)
                 else:
                     half = (wanted // 2 + BLOCK - 1) & -BLOCK
                     pieces += [(at + half, wanted - half), (at, half)]
                 continue
-            if got:
-                yield at, np.frombuffer(buffer, np.uint8, got)
+            if got > head:
+                yield at + head, np.frombuffer(buffer, np.uint8, got - head, head)
             if got < wanted:
                 # The file became shorter while it was read.
-                end = at + got
-                yield end, Extent(end, at + wanted, Kind.MISSING, wanted - got)
+                end = at + max(head, got)
+                yield end, Extent(end, at + wanted, Kind.MISSING, at + wanted - end)
 
     def _read_into(self, buffer: mmap.mmap, at: int, wanted: int) -> int:
         got = 0
