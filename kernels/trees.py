@@ -62,12 +62,20 @@ def has_content(data, file, row):
 
 
 @kernel(
-    types.boolean(types.int32, types.uint8[::1], types.uint64, types.uint8[::1], ROW, types.boolean)
+    types.boolean(
+        types.int32,
+        types.uint8[::1],
+        types.uint64,
+        types.uint8[::1],
+        ROW,
+        types.boolean,
+        types.boolean,
+    )
 )
-def is_identical(folder, path, file, buffer, row, direct):
+def is_identical(folder, path, file, buffer, row, direct, buffered):
     """Return whether a file is there, can be read and has its content and no more.
 
-    It is read around the page cache (O_DIRECT) where its file system has that.
+    It is read around the page cache (O_DIRECT) where its file system has that, unless buffered.
 
     Args:
         folder: int32, descriptor of the directory that ``path`` starts from.
@@ -76,10 +84,12 @@ def is_identical(folder, path, file, buffer, row, direct):
         buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
         row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read so is not identical.
+        buffered: boolean, whether it is read through the page cache; not both.
     """
     size = np.int64(row[SIZE])
     address = path.ctypes.data
-    descriptor = libc.openat(folder, address, _TO_READ | _AROUND_CACHE, _NO_MODE)
+    around_cache = _TO_READ if buffered else _TO_READ | _AROUND_CACHE
+    descriptor = libc.openat(folder, address, around_cache, _NO_MODE)
     if descriptor < 0 and libc.errno() == EINVAL and not direct:
         descriptor = libc.openat(folder, address, _TO_READ, _NO_MODE)
     if descriptor < 0:
@@ -97,10 +107,11 @@ def is_identical(folder, path, file, buffer, row, direct):
         types.uint8[::1],
         ROW,
         types.boolean,
+        types.boolean,
         types.int64[::1],
     )
 )
-def find_different(folder, first, different, buffer, row, direct, stop):
+def find_different(folder, first, different, buffer, row, direct, buffered, stop):
     """Find the files of a tree that are not identical, for whatever reason.
 
     Args:
@@ -110,6 +121,7 @@ def find_different(folder, first, different, buffer, row, direct, stop):
         buffer: uint8[::1], page aligned, room for the file and at least a byte in whole blocks.
         row: uint64[NAME_ROW_WORDS], of files that are not empty.
         direct: boolean, whether a file that cannot be read around the cache counts as different.
+        buffered: boolean, whether files are read through the page cache; not both.
         stop: int64[1], not 0 once another thread wants no more files to be looked at.
     """
     path = np.empty(PATH_BYTES, np.uint8)
@@ -118,7 +130,7 @@ def find_different(folder, first, different, buffer, row, direct, stop):
         if stop[0] != 0:
             return
         put_path(path, file, row)
-        different[i] = not is_identical(folder, path, file, buffer, row, direct)
+        different[i] = not is_identical(folder, path, file, buffer, row, direct, buffered)
         file += _ONE
 
 

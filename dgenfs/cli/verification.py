@@ -42,9 +42,11 @@ class Options:
         data_set: what a profile describes, whose copies they are; None for names' copies.
         share: the part of each that is checked.
         range: what of their content they hold, and where; None for all.
+        buffered: whether to read through the page cache.
+        threads: reads in flight, None for the verifier's choice.
 
     Raises:
-        ValueError: there is a share and a range.
+        ValueError: two of them exclude each other.
     """
 
     as_name: str | None
@@ -54,8 +56,12 @@ class Options:
     data_set: DataSet | None = None
     share: Share = WHOLE
     range: Range | None = None
+    buffered: bool = False
+    threads: int | None = None
 
     def __post_init__(self) -> None:
+        if self.direct and self.buffered:
+            raise ValueError("--direct and --buffered: are opposites; leave out one")
         if self.range is not None and self.share != WHOLE:
             raise ValueError(f"--part {self.share}: is of all, not of --offset and --length")
 
@@ -88,7 +94,11 @@ class Verification:
         options = self._options
         with (
             Verifier(
-                seeds=options.seeds, direct=options.direct, exclude=options.exclude
+                seeds=options.seeds,
+                direct=options.direct,
+                buffered=options.buffered,
+                threads=options.threads,
+                exclude=options.exclude,
             ) as verifier,
             progress("verify", sum(self._size(node) for _, node in work)) as advance,
         ):

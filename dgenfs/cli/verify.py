@@ -34,6 +34,13 @@ Seeds = Annotated[str, typer.Option(help="Other seeds whose bytes to recognize, 
 Direct = Annotated[
     bool, typer.Option("--direct", help="Never read through the page cache, or fail.")
 ]
+Buffered = Annotated[
+    bool, typer.Option("--buffered", help="Read through the page cache, and what it holds.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Reads in flight. Default: one a CPU, and at least 16."),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
@@ -54,6 +61,8 @@ def verify(
     part: Part = "1/1",
     seeds: Seeds = "",
     direct: Direct = False,
+    buffered: Buffered = False,
+    threads: Threads = None,
     exclude: Exclude = None,
     as_json: Json = False,
     profile: Profile = None,
@@ -80,6 +89,8 @@ def verify(
             data_set,
             Share.parse(part),
             Range.parse(offset, length, at),
+            buffered=buffered,
+            threads=threads,
         )
         verification = Verification(options)
         verification.check(paths)

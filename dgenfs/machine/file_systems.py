@@ -1,5 +1,7 @@
 """What kind of file system a file is in, for those who read it as it likes to be read."""
 
+from pathlib import Path
+
 from dgenfs.machine.system_calls import file_system_type
 
 # Linux include/uapi/linux/magic.h; those that Linux does not have itself are from coreutils,
@@ -28,13 +30,13 @@ SERVED = {
 }
 
 
-def is_served(descriptor: int) -> bool:
-    """Return whether another program or host answers reads of a file: FUSE, or a network's.
+def is_served(path: Path) -> bool:
+    """Return whether another program or host answers reads of a path: FUSE, or a network's.
 
     These expect a file to be read in order and see reads ahead by its page cache; the kernel's own
     storage is as good at any order.
 
     Raises:
-        OSError: with ENOTCONN and others, it is gone.
+        OSError: it cannot be reached.
     """
-    return file_system_type(descriptor) in SERVED
+    return file_system_type(path) in SERVED

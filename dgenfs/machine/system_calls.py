@@ -44,14 +44,14 @@ def sync_file_system(descriptor: int, path: Path) -> None:
     _check(_libc.syncfs(descriptor), path)
 
 
-def file_system_type(descriptor: int) -> int:
-    """Return the number that tells what kind of file system a file is in (fstatfs(2), f_type).
+def file_system_type(path: Path) -> int:
+    """Return the number that tells what kind of file system a path is in (statfs(2), f_type).
 
     Raises:
-        OSError: with ENOTCONN and others, it is gone.
+        OSError: it cannot be reached.
     """
     found = (ctypes.c_long * 64)()  # struct statfs has 120 bytes or less, of which f_type is first
-    _check(_libc.fstatfs(descriptor, found), Path(f"/proc/self/fd/{descriptor}"))
+    _check(_libc.statfs(os.fsencode(path), found), path)
     return found[0] & 0xFFFFFFFF
 
 

@@ -1,8 +1,9 @@
 """Copies compared with what they should hold, by the threads of one verifier."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -103,13 +104,19 @@ class Copies:
             room: returns how many extents to keep of the next one.
             progress: called with the number of bytes compared, or passed over, since the last call.
         """
+        ended = threading.Event()
+
+        def advance(length: int) -> None:
+            if ended.is_set():  # nobody wants the rest of the file
+                raise CancelledError
+            progress(length)
 
         def found(member: Member) -> tuple[Member, Result]:
             inside, file = member
-            return member, self.found(place, inside, Content.of(file), room(), progress)
+            return member, self.found(place, inside, Content.of(file), room(), advance)
 
         for alone, some in groupby(members, lambda member: member[1].size <= place.alone):
-            call = partial(in_order, self.pool, self.ahead) if alone else map
+            call = partial(in_order, self.pool, self.ahead, stop=ended.set) if alone else map
             yield from call(found, some)
 
     def compared(
@@ -149,8 +156,8 @@ class Copies:
             chunk = partial(_chunk, source, comparison, window.shift, end)
             starts = range(window.offset, end, source.step)
             results: Iterator[Damage]
-            if alone or len(starts) < 2:
-                # Another thread would cost a small file more than it saves.
+            if alone or place.in_order or len(starts) < 2:
+                # Other threads would cost a small file more than they save, and mix up the order.
                 results = map(chunk, starts)
             else:
                 results = in_order(self.pool, self.ahead, chunk, starts, comparison.stop)

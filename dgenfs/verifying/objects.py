@@ -26,6 +26,7 @@ class Prefix:
     """A URL that fsspec reads: an object, or a prefix that others have in common."""
 
     alone = ALONE
+    in_order = False
 
     def __init__(self, store: Store) -> None:
         """Read what is in ``store``."""

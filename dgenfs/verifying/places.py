@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.content.layout import MAX_SIZE
 from dgenfs.machine.directories import is_directory
+from dgenfs.machine.file_systems import is_served
 from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.findings import Extent
-from dgenfs.verifying.reading import Buffers, opened
+from dgenfs.verifying.reading import Buffers, Caching, opened
 
 
 class Source(Protocol):
@@ -49,6 +51,7 @@ class Place(Protocol):
     Attributes:
         path: as users name it.
         alone: bytes of a file that one thread reads by itself, at the most.
+        in_order: whether a copy is read from its start to its end, not by several threads at once.
     """
 
     @property
@@ -58,6 +61,10 @@ class Place(Protocol):
     @property
     def alone(self) -> int:
         """Bytes of a file that one thread reads by itself, at the most."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether a copy is read from its start to its end, not by several threads at once."""
 
     def at(self, inside: str) -> Path | str:
         """Return what users name a path in it."""
@@ -86,13 +93,18 @@ class Place(Protocol):
 class Folder:
     """A path of the file system: a file, a device, or a directory."""
 
-    alone = CHUNK
+    def __init__(self, path: Path, buffers: Buffers, caching: Caching) -> None:
+        """Read what is at ``path`` into ``buffers``.
 
-    def __init__(self, path: Path, buffers: Buffers, *, direct: bool) -> None:
-        """Read what is at ``path`` into ``buffers``, never through the page cache if ``direct``."""
+        Where another program or host answers reads, they come in order and through the page cache,
+        which reads ahead, unless ``caching`` is ``DIRECT``.
+        """
         self.path = path
         self.buffers = buffers
-        self.direct = direct
+        self.in_order = caching is not Caching.DIRECT and _is_served(path)
+        self.alone = MAX_SIZE if self.in_order else CHUNK
+        anew = self.in_order and caching is Caching.AROUND
+        self.caching = Caching.ANEW if anew else caching
 
     def at(self, inside: str) -> Path:
         """Return the path in it."""
@@ -100,7 +112,7 @@ class Folder:
 
     def opened(self, inside: str, expected: int) -> AbstractContextManager[Source]:  # noqa: ARG002
         """Open a file or device."""
-        return opened(self.path / inside, self.buffers, direct=self.direct)
+        return opened(self.path / inside, self.buffers, self.caching)
 
     def names(self, inside: str) -> Iterator[str]:
         """Yield what scandir(3) tells, as it tells it."""
@@ -112,3 +124,10 @@ class Folder:
         """Raise NotADirectoryError unless it is one."""
         if not is_directory(self.path):
             raise NotADirectoryError(f"{self.path}: is not a directory, and {what}")
+
+
+def _is_served(path: Path) -> bool:
+    try:
+        return is_served(path)
+    except OSError:
+        return False  # why is told when it is opened

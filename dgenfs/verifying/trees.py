@@ -21,6 +21,7 @@ from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.copies import Content, Copies, Member, Progress, Result
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.places import Folder, Place
+from dgenfs.verifying.reading import Caching
 from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
 
 LISTED = 1024  # names of a directory that are looked at together
@@ -40,7 +41,7 @@ class TreeCheck:
 
     def tree(self, spec: Spec, share: Share) -> None:
         """Compare the files of a tree that are in a share."""
-        if isinstance(self._place, Folder) and spec.size <= self._place.alone:
+        if isinstance(self._place, Folder) and spec.size <= CHUNK:
             self._small_files(self._place, spec, share.of(spec.files))
         else:
             self._members(Directory(spec).members(share))
@@ -185,7 +186,9 @@ def _different(
     different = np.zeros(len(files), np.uint8)
     buffer = np.frombuffer(place.buffers.data, np.uint8)
     first = np.uint64(files.start)
-    find_different(folder, first, different, buffer, spec.row, place.direct, stop)
+    direct = place.caching is Caching.DIRECT
+    buffered = place.caching is Caching.THROUGH
+    find_different(folder, first, different, buffer, spec.row, direct, buffered, stop)
     return [files[i] for i in np.flatnonzero(different)]
 
 

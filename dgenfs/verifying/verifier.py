@@ -15,7 +15,7 @@ from dgenfs.verifying.copies import Content, Copies, Member, Progress
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.objects import Prefix
 from dgenfs.verifying.places import Folder, Place
-from dgenfs.verifying.reading import Buffers
+from dgenfs.verifying.reading import Buffers, Caching
 from dgenfs.verifying.reports import FileReport, TreeReport
 from dgenfs.verifying.streams import Stream, compared_stream
 from dgenfs.verifying.trees import TreeCheck
@@ -41,6 +41,7 @@ class Verifier:
         *,
         seeds: Sequence[int] = (),
         direct: bool = False,
+        buffered: bool = False,
         threads: int | None = None,
         exclude: Sequence[str] = (),
     ) -> None:
@@ -49,13 +50,25 @@ class Verifier:
         Args:
             seeds: other seeds whose content to recognize.
             direct: refuse to read through the page cache instead of doing so where a file cannot
-                be read around it.
+                be read around it, or where another program or host answers reads (FUSE, NFS …):
+                there each file is read in order else.
+            buffered: read through the page cache, and what it holds.
             threads: reads in flight, None for one a CPU and at least MIN_THREADS.
             exclude: patterns, as ``fnmatch`` has them, of names that may stand in a tree's
                 directories besides its own.
+
+        Raises:
+            ValueError: ``direct`` and ``buffered``, or ``threads`` is below 1.
         """
-        self._settings = (tuple(seeds), direct, threads, tuple(exclude))
+        if direct and buffered:
+            raise ValueError("direct and buffered: are opposites; leave out one")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads {threads}: must be at least 1")
+        self._settings = (tuple(seeds), direct, buffered, threads, tuple(exclude))
         self._direct = direct
+        self._caching = Caching.AROUND
+        if direct or buffered:
+            self._caching = Caching.DIRECT if direct else Caching.THROUGH
         self._excluded = re.compile("|".join(map(fnmatch.translate, exclude)) or "(?!)")
         self._copies = Copies(seeds, threads)
         self._buffers = Buffers()
@@ -76,9 +89,9 @@ class Verifier:
 
     def _place(self, path: Path | str) -> Place:
         if isinstance(path, Path) or not is_url(path):
-            return Folder(Path(path), self._buffers, direct=self._direct)
+            return Folder(Path(path), self._buffers, self._caching)
         if (local := local_path(path)) is not None:
-            return Folder(Path(local), self._buffers, direct=self._direct)
+            return Folder(Path(local), self._buffers, self._caching)
         if self._direct:
             raise ValueError(f"{path}: no object has O_DIRECT; leave out --direct")
         return Prefix(open_store(path))
@@ -248,6 +261,10 @@ class Verifier:
 
 
 def _verifier(
-    seeds: Sequence[int], direct: bool, threads: int | None, exclude: Sequence[str]
+    seeds: Sequence[int],
+    direct: bool,
+    buffered: bool,
+    threads: int | None,
+    exclude: Sequence[str],
 ) -> Verifier:
-    return Verifier(seeds=seeds, direct=direct, threads=threads, exclude=exclude)
+    return Verifier(seeds=seeds, direct=direct, buffered=buffered, threads=threads, exclude=exclude)

@@ -271,6 +271,8 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
         (["verify", "."], "not a name"),
         (["verify", ".", "--as", "1K"], "not a tree"),
         (["verify", "/proc/version", "--as", "1K", "--direct"], "O_DIRECT"),
+        (["verify", "1K", "--direct", "--buffered"], "are opposites; leave out one"),
+        (["verify", "1K", "--threads", "0"], "Invalid value for '--threads'"),
         (["verify", "1K", "--seeds", "a-b"], "--seeds"),
         (["verify", "1K", "--seeds", "1,9-2"], "'9-2' is no seed and no range"),
         (["verify", "1K", "--seeds", "5-"], "'5-' is no seed and no range"),

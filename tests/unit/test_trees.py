@@ -60,14 +60,21 @@ def open_descriptors() -> int:
 
 
 def different(
-    folder: Path, size: int, *, first: int = 0, count: int | None = None, direct: bool = False
+    folder: Path,
+    size: int,
+    *,
+    first: int = 0,
+    count: int | None = None,
+    direct: bool = False,
+    buffered: bool = False,
 ) -> list[int]:
     found = np.full(FILES - first if count is None else count, 0xAA, np.uint8)
     buffer = np.frombuffer(mmap.mmap(-1, CHUNK + mmap.PAGESIZE), np.uint8)
     row = Spec.parse(name_of(size)).row
     with opened(folder) as descriptor:
         before = open_descriptors()
-        find_different(descriptor, np.uint64(first), found, buffer, row, direct, GO_ON)
+        start = np.uint64(first)
+        find_different(descriptor, start, found, buffer, row, direct, buffered, GO_ON)
         assert open_descriptors() == before, "descriptors stay open"
     assert set(found.tolist()) <= {0, 1}
     return [first + i for i in np.flatnonzero(found).tolist()]
@@ -99,16 +106,16 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def test_one_bit(folder: Path, size: int) -> None:
     """It is found wherever it is, in its file and in no other."""
     files = written(folder, size)
-    directly = [False, True] if reads_directly(folder) else [False]
-    for direct in directly:
-        assert different(folder, size, direct=direct) == []
+    ways = [{}, {"buffered": True}, {"direct": True}][: 3 if reads_directly(folder) else 2]
+    for way in ways:
+        assert different(folder, size, **way) == []
     for file, path in enumerate(files):
         for at, bit in ((0, 1), (size // 2, 16), (size - 1, 128)):
             with path.open("r+b") as changed:
                 changed.seek(at)
                 changed.write(bytes([contents(size)[file][at] ^ bit]))
-            for direct in directly:
-                assert different(folder, size, direct=direct) == [file]
+            for way in ways:
+                assert different(folder, size, **way) == [file]
             path.write_bytes(contents(size)[file])
     assert different(folder, size) == []
 
