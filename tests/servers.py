@@ -64,6 +64,11 @@ class Server:
         return self.log_path.read_text(errors="replace")
 
     @property
+    def whole_environment(self) -> dict[str, str]:
+        """Ours, and what says where it is."""
+        return {**os.environ, **self.environment}
+
+    @property
     def s3(self) -> Any:
         """A boto3 client."""
         return s3_client(self.endpoint, self.key)
@@ -246,7 +251,7 @@ def _s3_server(
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": key[0],
             "AWS_SECRET_ACCESS_KEY": key[1],
-            "AWS_DEFAULT_REGION": REGION,
+            **dict.fromkeys(("AWS_DEFAULT_REGION", "AWS_REGION"), REGION),
         },
         key=key,
     )

@@ -12,6 +12,7 @@ from benchmarks.containers import containers
 from benchmarks.flatness import flatness
 from benchmarks.generate import generate
 from benchmarks.mount import mount
+from benchmarks.objects import objects
 from benchmarks.opening import opening
 from benchmarks.results import Result, machine, show
 from benchmarks.rounds import measure
@@ -30,6 +31,7 @@ class SuiteName(StrEnum):
     OPENING = "opening"
     CACHE = "cache"
     CONTAINERS = "containers"
+    OBJECTS = "objects"
     FLATNESS = "flatness"
     SCALING = "scaling"
 
@@ -42,6 +44,7 @@ SUITES = {
     SuiteName.OPENING: opening,
     SuiteName.CACHE: cache,
     SuiteName.CONTAINERS: containers,
+    SuiteName.OBJECTS: objects,
     SuiteName.FLATNESS: flatness,
     SuiteName.SCALING: scaling,
 }
