@@ -5,6 +5,7 @@ gets as they are.
 """
 
 import io
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -25,8 +26,9 @@ from dgenfs.names.catalog import Directory
 from dgenfs.names.data_set import ProfileDirectory
 
 PART = 8 << 20  # bytes; an object of more is sent in parts, as `aws s3` does
-BUFFERS = 256 << 20  # bytes of all parts under way, where a part is not more than that
-REQUESTS = 16  # under way; more gained nothing where the store is near
+REQUESTS = 16  # small objects under way, as each waits for the store most of its time
+PARTS = 8  # under way; of each, asyncio keeps a copy in the worst case
+BUFFERS = 256 << 20  # bytes of all parts under way, where they are large; but two of them
 CLIENTS = 4  # of file servers: sshd refuses some of more than ten that log in at a time
 
 Task = Callable[["_Buffer"], None]
@@ -129,8 +131,12 @@ class _Uploads:
         self._multiparts: set[Multipart] = set()
         self._ended = np.zeros(1, np.int64)
         self._patience = until(self._ended)
-        threads = REQUESTS if store.has_objects else CLIENTS
-        self._threads = max(1, min(threads, BUFFERS // part_size(largest)))
+        if not store.has_objects:
+            self._threads = CLIENTS
+        elif largest <= PART:
+            self._threads = REQUESTS
+        else:
+            self._threads = max(2, min(PARTS, BUFFERS // part_size(largest)))
 
     def make_directories(self, names: Iterable[str]) -> None:
         """Make directories below the URL, where a store has these."""
@@ -259,7 +265,8 @@ class _Uploads:
 
         def put(buffer: _Buffer) -> None:
             fs = store.fs
-            part = f"{store.path}.part"
+            # Of two who write the same file, each writes its own.
+            part = f"{store.path}.{secrets.token_hex(4)}.part"
             try:
                 with translated(store.url):
                     file = fs.open(part, "wb")

@@ -30,6 +30,8 @@ PACKAGES = {
     "smb": "smbprotocol",
 }
 
+CONNECTIONS = 32  # of one process to a store
+
 # A protocol, behind those that fsspec chains to it: simplecache::s3://bucket.
 _URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]+)://")
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
@@ -129,12 +131,13 @@ class Store:
             StoreError: the store does not say; of S3, also that there is no such bucket.
         """
         if self.protocol in S3:
-            # Of a prefix with a million objects one is listed.
+            # Of a prefix with a million objects two are listed.
             bucket, key, _ = self.fs.split_path(self.path)
             prefix = f"{key.rstrip('/')}/" if key else ""
             with translated(self.url):
-                listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
-            return not listed.get("Contents")
+                listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
+            # Consoles make an object of the prefix itself, for a directory.
+            return all(one["Key"] == prefix for one in listed.get("Contents", ()))
         there = self.info()
         if there is None or there["type"] != "directory":
             return there is None
@@ -267,15 +270,17 @@ def _opened(url: str) -> tuple[Any, str]:
 def _defaults(protocol: str) -> dict[str, Any]:
     """Return what fsspec's configuration of a protocol leaves to us.
 
-    botocore computes checksums of what it receives, which we compare by ourselves; and some
-    servers, such as rclone's, send a whole object's with a range of it.
+    botocore has ten connections, which are fewer than the requests that we have under way. And it
+    computes checksums of what it receives, which we compare by ourselves; and some servers, such as
+    rclone's, send a whole object's with a range of it.
     """
     if protocol not in S3:
         return {}
     from fsspec.config import conf
 
+    ours = {"max_pool_connections": CONNECTIONS, "response_checksum_validation": "when_required"}
     given = conf.get(protocol, {}).get("config_kwargs", {})
-    return {"config_kwargs": {"response_checksum_validation": "when_required", **given}}
+    return {"config_kwargs": {**ours, **given}}
 
 
 def _translation(error: Exception, url: str) -> StoreError:

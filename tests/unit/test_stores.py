@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 import pytest
 import servers
-from processes import run
+from fsspec.config import conf, set_conf_env
+from s3fs import S3FileSystem
 from servers import Server
 
 from dgenfs.machine.libraries import MissingLibraryError
@@ -180,17 +181,23 @@ def test_threads_have_their_own_sftp_clients(rclone_sftp: Server) -> None:
 
 
 def test_what_is_said_in_the_environment(
-    seaweedfs: Server, rclone_sftp: Server, bucket: str
+    seaweedfs: Server, rclone_sftp: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = (
-        "import sys; from dgenfs.machine.stores import open_store\n"
-        "store = open_store(sys.argv[1]); store.fs.pipe_file(store.path, b'x')\n"
-        "assert store.fs.info(store.path)['size'] == 1; store.fs.rm_file(store.path)"
-    )
-    given = json.dumps(dict(seaweedfs.options["s3"]))
+    endpoint, (key, secret) = seaweedfs.endpoint, seaweedfs.key
+    one_by_one = {"ENDPOINT_URL": endpoint, "KEY": key, "SECRET": secret}
     for url, environment in (
         (f"s3://{bucket}/x", seaweedfs.environment),
-        (f"s3://{bucket}/x", {"FSSPEC_S3": given}),
+        (f"s3://{bucket}/x", {"FSSPEC_S3": json.dumps(seaweedfs.options["s3"])}),
+        (f"s3://{bucket}/x", {f"FSSPEC_S3_{name}": value for name, value in one_by_one.items()}),
         (f"{rclone_sftp.url}x", rclone_sftp.environment),
     ):
-        run(sys.executable, "-c", script, url, environment={**os.environ, **environment})
+        S3FileSystem.clear_instance_cache()
+        with monkeypatch.context() as patched, patch.dict(conf):
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            set_conf_env(conf)  # as fsspec does when it is imported
+            store = open_store(url)
+            store.fs.pipe_file(store.path, b"x")
+            assert store.fs.info(store.path)["size"] == 1
+            store.fs.rm_file(store.path)
+    S3FileSystem.clear_instance_cache()

@@ -1,6 +1,5 @@
 """Content put into stores: real servers have the bytes that the oracle has."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from unittest.mock import patch
 import oracle
 import pytest
 import servers
+import typer
 from mounting import DGENFS
 from processes import eventually, run
 from profile_sets import SETS
@@ -21,6 +21,7 @@ from dgenfs import Spec
 from dgenfs.api.multipart import MAX_PARTS
 from dgenfs.api.uploading import PART, part_size, upload_directory, upload_file
 from dgenfs.cli.generation import Generation
+from dgenfs.cli.terminal import USAGE, errors
 from dgenfs.content.view import Failing, View, Zeros
 from dgenfs.machine.stores import MissingObjectError, StoreError, open_store
 from dgenfs.names.catalog import Directory
@@ -104,8 +105,10 @@ def test_part_sizes() -> None:
 @pytest.mark.usefixtures("configured")
 def test_tree(s3: Any) -> None:
     written: list[int] = []
+    s3.put_object(Bucket=BUCKET, Key="tree/")  # as consoles do for a directory
     store = open_store(f"s3://{BUCKET}/tree/")
     upload_directory(Directory(Spec.parse(TREE)), store, written.append)
+    s3.delete_object(Bucket=BUCKET, Key="tree/")
     expected = expected_tree(TREE)
     assert keys(s3, "tree/") == {f"tree/{path}": len(data) for path, data in expected.items()}
     for path, data in expected.items():
@@ -193,7 +196,7 @@ def test_content_that_cannot_be_read(s3: Any) -> None:
 def test_an_interrupt_ends_the_command(seaweedfs: Server, s3: Any) -> None:
     process = subprocess.Popen(
         [DGENFS, "gen", "20G", "-o", f"s3://{BUCKET}/interrupted"],
-        env=environment(seaweedfs),
+        env=seaweedfs.whole_environment,
         stderr=subprocess.PIPE,
     )
     eventually(lambda: bool(uploads(s3)), 20)
@@ -202,10 +205,6 @@ def test_an_interrupt_ends_the_command(seaweedfs: Server, s3: Any) -> None:
     assert process.returncode == 128 + signal.SIGINT, said
     assert uploads(s3) == []
     assert keys(s3, "interrupted") == {}
-
-
-def environment(server: Server) -> dict[str, str]:
-    return {**os.environ, **server.environment}
 
 
 @pytest.mark.usefixtures("configured")
@@ -217,6 +216,9 @@ def test_no_bucket() -> None:
         with pytest.raises(MissingObjectError, match="NoSuchBucket") as raised:
             upload_file(Spec.parse(str(size)).view(0), store, ignore)
         assert raised.value.request_id
+    with pytest.raises(typer.Exit) as ended, errors():
+        Generation(store.url, "0", None, force=False).write("1K")
+    assert ended.value.exit_code == USAGE
 
 
 def test_wrong_credentials(seaweedfs: Server, s3: Any) -> None:  # noqa: ARG001
@@ -363,7 +365,7 @@ def test_data_set(s3: Any, tmp_path: Path, rclone_sftp: Server) -> None:
 
 def test_the_command(seaweedfs: Server, s3: Any) -> None:
     where = f"s3://{BUCKET}/command/"
-    given = environment(seaweedfs)
+    given = seaweedfs.whole_environment
     run(DGENFS, "gen", "20x5000_d2", "-o", where, environment=given)
     assert keys(s3, "command/") == {f"command/{file:06}.bin": 5000 for file in range(20)}
     done = run(DGENFS, "gen", "20x5000_d2", "-o", where, environment=given, code=2)
