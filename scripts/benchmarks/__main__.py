@@ -12,6 +12,7 @@ from benchmarks.containers import containers
 from benchmarks.flatness import flatness
 from benchmarks.generate import generate
 from benchmarks.mount import mount
+from benchmarks.object_reads import object_reads
 from benchmarks.objects import objects
 from benchmarks.opening import opening
 from benchmarks.results import Result, machine, show
@@ -32,6 +33,7 @@ class SuiteName(StrEnum):
     CACHE = "cache"
     CONTAINERS = "containers"
     OBJECTS = "objects"
+    OBJECT_READS = "object-reads"
     FLATNESS = "flatness"
     SCALING = "scaling"
 
@@ -45,6 +47,7 @@ SUITES = {
     SuiteName.CACHE: cache,
     SuiteName.CONTAINERS: containers,
     SuiteName.OBJECTS: objects,
+    SuiteName.OBJECT_READS: object_reads,
     SuiteName.FLATNESS: flatness,
     SuiteName.SCALING: scaling,
 }
