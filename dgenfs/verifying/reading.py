@@ -79,7 +79,7 @@ class OpenFile:
             raise ValueError(f"{path}: its file system has no O_DIRECT; leave out --direct")
         if caching is Caching.ANEW:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        elif not self.around_cache:
+        if not self.around_cache:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self.size = os.lseek(descriptor, 0, os.SEEK_END)
 
