@@ -7,11 +7,13 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from dgenfs.machine.directories import is_directory
-from dgenfs.names.catalog import ROOT, Directory, File, find_file
+from dgenfs.machine.directories import absolute, is_directory
+from dgenfs.machine.stores import open_store, path_of, translated
+from dgenfs.names.catalog import ROOT, Directory, File, find, find_file
 from dgenfs.names.file_set import ProfileFile
-from dgenfs.names.grammar import MAX_EXTENSION, MAX_SEED, SpecError, parse_size
+from dgenfs.names.grammar import MAX_SEED, SpecError, parse_size
 from dgenfs.names.suggest import nearest_name
+from dgenfs.names.tree_files import TreeFileError, file_of_copy, is_number
 from dgenfs.verifying.windows import Window
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ LEFT_BEHIND = (
     ".Trash-*",
 )
 
-_TREE_FILE = re.compile(rf"([0-9]{{6,10}})\.[A-Za-z][A-Za-z0-9]{{0,{MAX_EXTENSION - 1}}}")
 _SEEDS = re.compile("([0-9]{1,20})(?:-([0-9]{1,20}))?")  # as many digits as MAX_SEED
 
 
@@ -91,17 +92,6 @@ def require_own_name(path: str, file: File, part: "View", output: str | None) ->
         )
 
 
-def absolute(path: Path) -> Path:
-    """Return the path from the root, whose components name what is there.
-
-    What leads to a ``..`` is resolved, as its parent need not be what stands before it. Links
-    behind stay: their names count.
-    """
-    parts = path.parts
-    up = len(parts) - parts[::-1].index("..") if ".." in parts else 0
-    return Path(*parts[:up]).resolve().joinpath(*parts[up:])
-
-
 def part_of(file: File, offset: str, length: str | None) -> "View":
     """Return the bytes that the options of a range select; ValueError if they are not in it."""
     start = parse_size(offset)
@@ -116,10 +106,7 @@ def require_name(name: str, data_set: "DataSet | None") -> None:
     if data_set is not None:
         data_set.top.find(name.rstrip("/").split("/"))
         return
-    try:
-        ROOT.child(name.rstrip("/"))
-    except SpecError:
-        find_file(PurePath(name))
+    named(name)
 
 
 class Range(NamedTuple):
@@ -152,21 +139,70 @@ class Range(NamedTuple):
         return window
 
 
+class UnnamedDirectoryError(ValueError):
+    """A directory, or a prefix, whose own name is no tree's."""
+
+
+def named(name: str) -> File | Directory:
+    """Return what ``--as`` says: what stands at this path, or whose copy that is.
+
+    Raises:
+        SpecError: it is neither.
+    """
+    path = name.rstrip("/")
+    try:
+        return find(path)
+    except SpecError:
+        if _is_tree(path.partition("/")[0]):
+            raise  # as 0003 alone is the name of a file
+        return find_file(PurePath(name))
+
+
+def _is_tree(name: str) -> bool:
+    with suppress(SpecError):
+        return isinstance(ROOT.child(name), Directory)
+    return False
+
+
 def expected_of_url(url: str, name: str | None) -> File | Directory:
     """Return what is expected at a URL: what its last part, or the two before, or ``name`` says.
 
     Raises:
-        ValueError: no name does; the message says what to do.
+        UnnamedDirectoryError: no name does, and there may be a prefix; the message says what to do.
+        TreeFileError: its own name is not likely to say it.
+        OSError: there is a doubt, and its size is not to be had.
     """
-    path = PurePath(name or url.partition("://")[2].rstrip("/"))
+    if name is not None:
+        return named(name)
+    path = path_of(url)
     try:
         with suppress(SpecError):
-            return find_file(path)
-        return ROOT.child(path.name)
+            return _directory(path.parts)
+        if url.endswith("/"):
+            raise UnnamedDirectoryError(
+                f"{url}: is a prefix, and {ROOT.child(path.name).spec} no tree"
+            )
+        return file_of_copy(path, _size_of(url) if is_number(path.name) else None)
     except SpecError as error:
-        if name is not None:
-            raise
-        raise ValueError(f"{url}: {error}; say what is there: --as NAME") from error
+        raise UnnamedDirectoryError(f"{url}: {error}; say what is there: --as NAME") from error
+
+
+def _size_of(url: str) -> int | None:
+    """Return the bytes of an object; None if its store does not say it, or has only a prefix."""
+    store = open_store(url)
+    with translated(url):
+        size = store.fs.info(store.path).get("size")
+    return size if isinstance(size, int) else None
+
+
+def _directory(parts: Sequence[str]) -> Directory:
+    """Return the tree, or the tree's directory, that the end of a path names, else SpecError."""
+    for depth in (2, 1):
+        with suppress(SpecError):
+            node = find("/".join(parts[-depth:]))
+            if isinstance(node, Directory):
+                return node
+    raise SpecError(parts[-1] if parts else "", "", "is no tree's name")
 
 
 def expected(path: Path, name: str | None) -> File | Directory:
@@ -174,25 +210,39 @@ def expected(path: Path, name: str | None) -> File | Directory:
 
     Raises:
         OSError: it is not there, or cannot be reached.
+        UnnamedDirectoryError: it is a directory, and its name no tree's.
         ValueError: what is there cannot hold that; the message says what to do.
     """
-    directory = stat.S_ISDIR(path.stat().st_mode)
+    status = path.stat()
+    directory = stat.S_ISDIR(status.st_mode)
+    if name is not None:
+        return expected_as(path, name, directory=directory)
     try:
         if not directory:
-            return find_file(PurePath(name) if name else absolute(path))
-        node = ROOT.child((name or "").rstrip("/") or path.resolve().name)
+            return file_of_copy(absolute(path), status.st_size)
+        parts = path.resolve().parts
+        with suppress(SpecError):
+            return _directory(parts)
+        node = ROOT.child(parts[-1])
+    except TreeFileError as error:
+        raise TreeFileError(f"{path}: {error}") from error
     except SpecError as error:
-        if name is not None:
-            raise
-        within = None if directory else tree_file(path)
-        if within is not None:
-            said = f"{path}: {error}; if it is a file of a tree, say --as {within}"
-            raise ValueError(said) from error
         nearest = nearest_name(error.name)
         example = f", such as --as {nearest}" if nearest else ""
-        raise ValueError(f"{path}: {error}; say what it holds: --as NAME{example}") from error
-    if not isinstance(node, Directory):
-        raise ValueError(f"{path}: is a directory, and {node.spec} is not a tree")
+        said = f"{path}: {error}; say what it holds: --as NAME{example}"
+        raise (UnnamedDirectoryError if directory else ValueError)(said) from error
+    raise UnnamedDirectoryError(f"{path}: is a directory, and {node.spec} is not a tree")
+
+
+def expected_as(path: Path | str, name: str, *, directory: bool) -> File | Directory:
+    """Return what ``--as`` says; ValueError if what is a directory, or is none, cannot hold it."""
+    node = named(name)
+    if directory and not isinstance(node, Directory):
+        raise ValueError(f"{path}: is a directory, and {node.path} is not a tree")
+    if not directory and isinstance(node, Directory):
+        if node.number is None:
+            return find_file(PurePath(name))  # which says that it is none
+        raise ValueError(f"{path}: is no directory, unlike {name}")
     return node
 
 
@@ -233,29 +283,6 @@ def part_of_data_set(path: Path, data_set: "DataSet") -> str | None:
             node = data_set.top.find(parts[start:])
             return None if isinstance(node, ProfileFile) else node.path
     return None
-
-
-def tree_file(path: Path) -> str | None:
-    """Return for ``--as`` whose tree's file ``path`` seems to be, by the directories above it.
-
-    None if it is known as a tree's file by its path, or is not called like one.
-    """
-    matched = _TREE_FILE.fullmatch(path.name)
-    whole = absolute(path)
-    if matched is None:
-        return None
-    with suppress(SpecError):  # 000001.parquet is not the name of a file of one byte
-        if find_file(whole).spec.tree:
-            return None
-    file = int(matched[1])
-    for above in whole.parents:
-        try:
-            spec = ROOT.child(above.name).spec
-        except SpecError:
-            continue
-        if spec.tree and file < spec.files and spec.file_name(file) == path.name:
-            return f"{spec}/{spec.path(file)}"
-    return f"TREE/{path.name}"
 
 
 def excluded(patterns: Sequence[str]) -> list[str]:

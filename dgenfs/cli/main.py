@@ -158,9 +158,10 @@ def explain(name: Annotated[str, typer.Argument(help="A name, good or bad.")]) -
 @app.command()
 def analyze(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="PATH...", readable=False, help="Any files or directories of files."
+            metavar="PATH...",
+            help="Any files or directories of files, and URLs such as s3://bucket/prefix/.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Report in JSON.")] = False,

@@ -13,7 +13,7 @@ from dgenfs.cli.units import count, size
 from dgenfs.escapes import escaped
 from dgenfs.kernels.row import SECTOR
 from dgenfs.verifying.findings import Extent, Kind
-from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
+from dgenfs.verifying.reports import DirectoryReport, FileReport, TreeReport, Unreadable
 
 if TYPE_CHECKING:
     from dgenfs.verifying.analyze import Analysis
@@ -176,6 +176,27 @@ def _tree(report: TreeReport, hint: str | None) -> RenderableType:
         lines += [Text(f"{what}: {escaped(path)}") for path in paths[:SHOWN]]
         if number > SHOWN:
             lines.append(Text(f"and {number - SHOWN} more {what}"))
+    return Group(*lines)
+
+
+def rest_as_text(report: DirectoryReport) -> RenderableType:
+    """Return what is in a directory besides what could be checked, and how much there is of all."""
+    lines = [
+        Text(f"not checked: {escaped(one.path)}: {escaped(one.reason)}", "yellow")
+        for one in report.unchecked
+    ]
+    if hidden := report.unchecked_paths - len(lines):
+        lines.append(Text(f"and {hidden} more not checked"))
+    identical = sum(one.identical for one in report.reports)
+    unread = sum(not one.readable for one in report.reports)
+    parts = [f"{identical} identical", f"{len(report.reports) - identical - unread} different"]
+    if unread:
+        parts.append(f"{unread} not all readable")
+    parts.append(f"{report.unchecked_paths} not checked")
+    if report.excluded_paths:
+        parts.append(f"{report.excluded_paths} excluded")
+    style = "green" if report.identical else "red"
+    lines.append(Text(f"{escaped(str(report.path))}: {', '.join(parts)}", style))
     return Group(*lines)
 
 

@@ -1,33 +1,55 @@
 """What verify does with the paths it is given: one that cannot be checked hides no other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from dgenfs.cli import render
 from dgenfs.cli.arguments import (
     Range,
+    UnnamedDirectoryError,
     expected,
+    expected_as,
     expected_by_profile,
     expected_of_url,
     part_of_data_set,
-    tree_file,
 )
 from dgenfs.cli.terminal import print_error, print_json, print_text, progress
-from dgenfs.machine.stores import is_url
-from dgenfs.names.catalog import Directory, File, find_file
+from dgenfs.machine.directories import absolute
+from dgenfs.machine.stores import is_url, local_path, path_of
+from dgenfs.names.catalog import Directory, File
 from dgenfs.names.data_set import DataSet, ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
-from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable, reason
+from dgenfs.names.tree_files import hint, tree_file
+from dgenfs.verifying.reports import DirectoryReport, FileReport, TreeReport, Unreadable, reason
 
 if TYPE_CHECKING:
     from dgenfs.verifying.verifier import Verifier
 
-Expected = File | Directory | ProfileFile | ProfileDirectory
+
+class Mixed(NamedTuple):
+    """A directory, or a prefix, of copies that have names of their own.
+
+    Attributes:
+        size: bytes of them.
+        unnamed: what to say of it where none has a name.
+    """
+
+    size: int
+    unnamed: UnnamedDirectoryError
+
+
+Expected = File | Directory | ProfileFile | ProfileDirectory | Mixed
+Report = FileReport | TreeReport | DirectoryReport
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 STDIN = "-"
+_OF_ONE_FILE = "--offset, --length and --at are of one file, no tree"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,45 +92,72 @@ class Verification:
     """Copies checked one after the other.
 
     Attributes:
-        reports: of what could be checked.
-        unchecked: the other paths.
+        unchecked: paths that were given and could not be checked.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self.reports: list[FileReport | TreeReport] = []
+        self._found: list[Report] = []
         self.unchecked: list[Unreadable] = []
 
     def check(self, paths: Sequence[str]) -> None:
         """Check each path; say at once why one cannot be."""
-        work = []
-        for path in paths:
-            try:
-                work.append((path, self._expected(path)))
-            except (OSError, ValueError) as error:
-                self._add_unchecked(path, error)
+        work = self._tried(self._expected, [(path, path) for path in paths])
         if not work:
             return
         from dgenfs.verifying.verifier import Verifier  # here, as it loads a compiler
 
         options = self._options
-        with (
-            Verifier(
-                seeds=options.seeds,
-                direct=options.direct,
-                buffered=options.buffered,
-                threads=options.threads,
-                exclude=options.exclude,
-            ) as verifier,
-            progress("verify", sum(self._size(node) for _, node in work)) as advance,
-        ):
-            for path, node in work:
-                try:
-                    self.reports.append(self._report(verifier, path, node, advance))
-                except (OSError, ValueError, MemoryError) as error:
-                    self._add_unchecked(path, error)
+        with Verifier(
+            seeds=options.seeds,
+            direct=options.direct,
+            buffered=options.buffered,
+            threads=options.threads,
+            exclude=options.exclude,
+        ) as verifier:
+            work = self._tried(partial(self._gone_into, verifier), work)
+            with progress("verify", sum(self._size(node) for _, node in work)) as advance:
+                done = self._tried(partial(self._report, verifier, advance), work)
+        self._found += [report for _, report in done]
 
-    def _expected(self, path: str) -> Expected:
+    def _tried(
+        self, call: Callable[[str, Item], Result], items: Iterable[tuple[str, Item]]
+    ) -> list[tuple[str, Result]]:
+        """Return what ``call`` gives of each path; say at once why one cannot be checked."""
+        given = []
+        for path, item in items:
+            try:
+                given.append((path, call(path, item)))
+            except (OSError, ValueError, MemoryError) as error:
+                self._add_unchecked(path, error)
+        return given
+
+    def _gone_into(self, verifier: "Verifier", path: str, node: Expected) -> Expected:
+        """Return what is expected, of a directory without a name that there are names in it."""
+        if not isinstance(node, Mixed):
+            return node
+        if self._options.range is not None:
+            raise ValueError(f"{path}: {_OF_ONE_FILE}")
+        from dgenfs.verifying.objects import is_object
+
+        try:
+            size = verifier.size_by_names(path)
+        except OSError:
+            if is_url(path) and is_object(path):
+                raise node.unnamed from None
+            raise
+        if size is None:
+            raise node.unnamed
+        return Mixed(size, node.unnamed)
+
+    def _expected(self, path: str, _: str) -> Expected:
+        try:
+            return self._said(path)
+        except UnnamedDirectoryError as error:
+            return Mixed(0, error)
+
+    def _said(self, path: str) -> Expected:
+        """Return what options, or a path's own name, say that it holds."""
         options = self._options
         if path == STDIN and options.as_name is None:
             raise ValueError("standard input has no name: say what it holds: --as NAME")
@@ -117,10 +166,11 @@ class Verification:
                 return options.data_set.top.find((options.as_name or "").split("/"))
             return expected_by_profile(Path(path), options.as_name, options.data_set)
         if path == STDIN:
-            return find_file(PurePath(options.as_name or ""))
-        if is_url(path):
+            return expected_as(path, options.as_name or "", directory=False)
+        local = local_path(path)
+        if is_url(path) and local is None:
             return expected_of_url(path, options.as_name)
-        return expected(Path(path), options.as_name)
+        return expected(Path(local or path), options.as_name)
 
     def _size(self, node: Expected) -> int:
         """Return the bytes to read, an estimate."""
@@ -130,15 +180,19 @@ class Verification:
         return node.size // options.share.count
 
     def _report(
-        self, verifier: "Verifier", path: str, node: Expected, advance: Callable[[int], None]
-    ) -> FileReport | TreeReport:
+        self, verifier: "Verifier", advance: Callable[[int], None], path: str, node: Expected
+    ) -> Report:
         """Return what is found in a path that should hold ``node``."""
         share = self._options.share
+        if isinstance(node, Mixed):
+            return verifier.verify_directory(path, advance, share=share)
         if isinstance(node, Directory | ProfileDirectory):
             if self._options.range is not None:
-                raise ValueError(f"{path}: --offset, --length and --at are of one file, no tree")
+                raise ValueError(f"{path}: {_OF_ONE_FILE}")
             if isinstance(node, Directory):
-                return verifier.verify_tree(path, node.spec, advance, share=share)
+                return verifier.verify_tree(
+                    path, node.spec, advance, share=share, directory=node.number
+                )
             return verifier.verify_data_set(path, node, advance, share=share)
         window = self._options.range and self._options.range.window(node.size, str(node.spec))
         if path == STDIN or (not is_url(path) and Path(path).is_fifo()):
@@ -161,22 +215,48 @@ class Verification:
         self.unchecked.append(Unreadable(str(path), why))
 
     @property
+    def reports(self) -> list[FileReport | TreeReport]:
+        """Reports of what could be checked, in directories of anything too."""
+        return [
+            one
+            for report in self._found
+            for one in (report.reports if isinstance(report, DirectoryReport) else [report])
+        ]
+
+    @property
+    def _directories(self) -> list[DirectoryReport]:
+        return [report for report in self._found if isinstance(report, DirectoryReport)]
+
+    @property
     def code(self) -> int:
         """The exit code, by the worst that was found."""
-        return render.code(self.reports, self.unchecked)
+        below = [one for report in self._directories for one in report.unchecked]
+        return render.code(self.reports, [*self.unchecked, *below])
 
     def print(self, *, as_json: bool) -> None:
         """Print what was found; OSError if that fails."""
-        if not as_json:
-            print_text(*(render.as_text(one, self._hint(one)) for one in self.reports))
+        if as_json:
+            self._print_json()
             return
+        for one in self._found:
+            each = one.reports if isinstance(one, DirectoryReport) else [one]
+            print_text(*(render.as_text(report, self._hint(report)) for report in each))
+            if isinstance(one, DirectoryReport):
+                print_text(render.rest_as_text(one))
+
+    def _print_json(self) -> None:
         share = self._options.share
+        below = self._directories
+        unchecked = [*self.unchecked, *(one for report in below for one in report.unchecked)]
         print_json(
             {
                 "identical": self.code == render.IDENTICAL,
                 **({} if share == WHOLE else {"part": asdict(share)}),
                 "reports": [render.as_json(report) for report in self.reports],
-                "unchecked": [render.unreadable_as_json(one) for one in self.unchecked],
+                "unchecked": [render.unreadable_as_json(one) for one in unchecked],
+                "unchecked_paths": len(self.unchecked) + sum(one.unchecked_paths for one in below),
+                "excluded": [path for report in below for path in report.excluded],
+                "excluded_paths": sum(report.excluded_paths for report in below),
             }
         )
 
@@ -190,7 +270,9 @@ class Verification:
             return directory and f"if it is a copy of {directory}, say --as {directory}"
         if options.as_name is not None or options.data_set:
             return None
-        if report.size == report.expected_size:
+        path = str(report.path)
+        whole = path_of(path) if is_url(path) else absolute(Path(path))
+        if report.size == report.expected_size and whole.name[0] != "0":
             return None
-        name = tree_file(Path(report.path))
-        return name and f"if it is a file of a tree, say --as {name}"
+        name = tree_file(whole)
+        return name and hint(name)

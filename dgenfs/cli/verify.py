@@ -45,7 +45,7 @@ Exclude = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Names to pass over in a tree, besides those that systems leave behind, such as "
+        help="Names to pass over in a directory, besides those that systems leave behind, such as "
         "lost+found; '' takes back all before it, these too.",
     ),
 ]
@@ -69,6 +69,9 @@ def verify(
     scale: Scale = "1",
 ) -> None:
     """Compare copies with what their names say, or a profile.
+
+    A directory that is called as a tree is compared with it, any other by the names in it; what has
+    none is not checked.
 
     Exit code 0 if all are identical, 1 if one is different, 2 if one cannot be read or checked, the
     report cannot be written or the usage is wrong.

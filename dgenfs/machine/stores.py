@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
@@ -181,6 +182,11 @@ def local_path(url: str) -> str | None:
 def protocol_of(url: str) -> str:
     """Return the protocol of a URL, of the first where some are chained."""
     return url.split("::")[0].split("://")[0].lower()
+
+
+def path_of(url: str) -> PurePath:
+    """Return the path from the root of what a URL names, its host or bucket in front."""
+    return PurePath(url.partition("://")[2].rstrip("/"))
 
 
 def shown(url: str) -> str:

@@ -83,6 +83,22 @@ class Directory:
     number: int | None = None
 
     @property
+    def inside(self) -> str:
+        """Where it is in the tree, with a slash behind; nothing for the tree itself."""
+        return "" if self.number is None else f"{self.spec.directory_name(self.number)}/"
+
+    def __str__(self) -> str:
+        """Return where it is below the root, in canonical names."""
+        return f"{self.spec}/{self.inside}".rstrip("/")
+
+    @property
+    def files(self) -> range:
+        """Numbers of the files in it, at any depth."""
+        if self.number is None:
+            return range(self.spec.files)
+        return range(self.first, self.first + self.count)
+
+    @property
     def size(self) -> int:
         """Bytes of all files in it."""
         if self.number is None:
@@ -133,7 +149,7 @@ class Directory:
         Raises:
             SpecError: it holds nothing of that name.
         """
-        folder = "" if self.number is None else f"{self.spec.directory_name(self.number)}/"
+        folder = self.inside
         if self.holds_directories:
             directory = self.spec.directory_index(name)
             if directory is not None:

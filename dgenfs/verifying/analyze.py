@@ -3,13 +3,15 @@
 import errno
 import os
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from dgenfs.machine.stores import is_url, local_path
 from dgenfs.verifying.codecs import codecs, library
+from dgenfs.verifying.object_blocks import FoundObject, find_objects, read_objects
 from dgenfs.verifying.reports import MAX_PATHS, Unreadable
 from dgenfs.verifying.walking import Found, Report, find_files
 
@@ -82,13 +84,28 @@ class Analysis:
     unreadable_paths: int = 0
 
 
-def total_size(paths: Sequence[Path]) -> int:
+def total_size(paths: Sequence[Path | str]) -> int:
     """Return the bytes of all files that ``analyze`` would read, by their sizes."""
-    return sum(found.size for found in find_files(paths, lambda _: None))
+    return sum(found.size for path in paths for found in _found(path, lambda _: None))
+
+
+def _found(path: Path | str, report: Report) -> Iterator[Found | FoundObject]:
+    url = _url(path)
+    return find_files([_local(path)], report) if url is None else find_objects(url, report)
+
+
+def _url(path: Path | str) -> str | None:
+    """Return a URL of a store; None for a path, and for the URL of one."""
+    is_one = isinstance(path, str) and is_url(path) and local_path(path) is None
+    return str(path) if is_one else None
+
+
+def _local(path: Path | str) -> Path:
+    return Path(path if isinstance(path, Path) else local_path(path) or path)
 
 
 def analyze(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     size: int,
     progress: Progress | None = None,
     report: Report | None = None,
@@ -99,7 +116,8 @@ def analyze(
     kept of a file but 8 bytes for each chunk that differs from all others, 12 where it is shorter.
 
     Args:
-        paths: regular files, block devices or directories of files.
+        paths: regular files, block devices or directories of files, and URLs of objects or of what
+            their keys begin with.
         size: ``total_size`` of them, for the sample to be spread over.
         progress: called with the number of bytes read since the last call.
         report: called with what cannot be read.
@@ -109,7 +127,7 @@ def analyze(
     """
     measurement = _Measurement(size, progress or (lambda _: None))
     kept: list[Unreadable] = []
-    files = failed = 0
+    failed = 0
 
     def fail(what: Unreadable) -> None:
         nonlocal failed
@@ -119,21 +137,13 @@ def analyze(
         if report is not None:
             report(what)
 
-    for found in find_files(paths, fail):
-        try:
-            descriptor = found.open()
-        except OSError as error:
-            fail(Unreadable.of(found.path, error))
-            continue
-        try:
-            files += 1
-            measurement.add_file(descriptor, found)
-        except OSError as error:
-            fail(Unreadable.of(found.path, error))
-        finally:
-            os.close(descriptor)
+    for path in paths:
+        if (url := _url(path)) is not None:
+            measurement.add_objects(find_objects(url, fail), fail)
+        else:
+            measurement.add_files(find_files([_local(path)], fail), fail)
     return Analysis(
-        files=files,
+        files=measurement.files,
         size=measurement.seen,
         sampled=measurement.sampled,
         dedup=[count.result() for count in measurement.dedup],
@@ -151,6 +161,7 @@ class _Measurement:
     """What was read so far.
 
     Attributes:
+        files: that were opened.
         seen: bytes.
         holes: bytes of them in holes of files.
         sampled: bytes that were compressed.
@@ -163,11 +174,44 @@ class _Measurement:
         self._progress = progress
         self._codecs = codecs()
         self._buffer = memoryview(bytearray(READ))
-        self.seen = self.holes = self.sampled = 0
+        self.files = self.seen = self.holes = self.sampled = 0
         self.dedup = [_DedupCount(chunk) for chunk in DEDUP_CHUNKS]
         self.compressed = {(codec, chunk): 0 for codec in self._codecs for chunk in COMPRESS_CHUNKS}
 
-    def add_file(self, descriptor: int, found: Found) -> None:
+    def add_files(self, files: Iterable[Found], fail: Report) -> None:
+        """Read files, one after the other."""
+        for found in files:
+            try:
+                descriptor = found.open()
+            except OSError as error:
+                fail(Unreadable.of(found.path, error))
+                continue
+            try:
+                self.files += 1
+                self._add_file(descriptor, found)
+            except OSError as error:
+                fail(Unreadable.of(found.path, error))
+            finally:
+                os.close(descriptor)
+
+    def add_objects(self, objects: Iterable[FoundObject], fail: Report) -> None:
+        """Read objects, several blocks ahead."""
+        broken = None  # what cannot be read on
+        for block in read_objects(objects, READ):
+            if isinstance(block.data, OSError):
+                if block.url != broken:
+                    fail(Unreadable.of(block.url, block.data))
+                broken = block.url
+            elif block.url != broken:
+                self.files += block.start == 0
+                if block.data:
+                    self._add(memoryview(block.data))
+                if len(block.data) < block.length:
+                    ends = block.start + len(block.data)
+                    fail(Unreadable(block.url, f"ends at {ends} B, before the size that is told"))
+                    broken = block.url
+
+    def _add_file(self, descriptor: int, found: Found) -> None:
         """Read a file, each block of READ bytes from its start on; OSError if that fails."""
         offset = 0
         size = os.fstat(descriptor).st_size or found.size  # a device's is 0 here

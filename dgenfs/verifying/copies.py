@@ -13,6 +13,7 @@ from dgenfs.machine import topology
 from dgenfs.machine.threads import in_order
 from dgenfs.names.catalog import File
 from dgenfs.names.file_set import ProfileFile
+from dgenfs.names.share import WHOLE, Share
 from dgenfs.verifying.comparing import Comparison, Damage, OtherSeeds, Room
 from dgenfs.verifying.findings import Extent
 from dgenfs.verifying.places import Place, Source
@@ -73,10 +74,16 @@ class Copies:
         return Comparison(content.view, self._others, self._room)
 
     def found(
-        self, place: Place, inside: str, content: Content, room: int, progress: Progress
+        self,
+        place: Place,
+        inside: str,
+        content: Content,
+        room: int,
+        progress: Progress,
+        share: Share = WHOLE,
     ) -> Result:
         """Return what is found at a path in a place, read by one thread if it is small enough."""
-        window = Window.of(content.view.size)
+        window = Window.of(content.view.size, share)
         alone = content.view.size <= place.alone
         try:
             return self.compared(place, inside, content, window, room, progress, alone=alone)
@@ -93,6 +100,7 @@ class Copies:
         members: Iterable[Member],
         room: Callable[[], int],
         progress: Progress,
+        share: Share = WHOLE,
     ) -> Iterator[tuple[Member, Result]]:
         """Yield what is found of each file, in order.
 
@@ -103,6 +111,7 @@ class Copies:
             members: paths in it, and what should be there.
             room: returns how many extents to keep of the next one.
             progress: called with the number of bytes compared, or passed over, since the last call.
+            share: the part of each to compare.
         """
         ended = threading.Event()
 
@@ -113,7 +122,7 @@ class Copies:
 
         def found(member: Member) -> tuple[Member, Result]:
             inside, file = member
-            return member, self.found(place, inside, Content.of(file), room(), advance)
+            return member, self.found(place, inside, Content.of(file), room(), advance, share)
 
         for alone, some in groupby(members, lambda member: member[1].size <= place.alone):
             call = partial(in_order, self.pool, self.ahead, stop=ended.set) if alone else map

@@ -9,10 +9,17 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from dgenfs.machine.stores import S3, MissingObjectError, Store, StoreError, translated
+from dgenfs.machine.stores import (
+    S3,
+    MissingObjectError,
+    Store,
+    StoreError,
+    open_store,
+    translated,
+)
 from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.findings import Extent, Kind
-from dgenfs.verifying.places import Source
+from dgenfs.verifying.places import Entry, Source
 from dgenfs.verifying.reading import NotAFileError
 
 ALONE = 64 << 20  # bytes of an object that one thread reads by itself
@@ -23,42 +30,62 @@ _STATES = ("ETag", "etag", "md5", "mtime", "LastModified", "last_modified", "gen
 
 
 class Prefix:
-    """A URL that fsspec reads: an object, or a prefix that others have in common."""
+    """A URL that fsspec reads: an object, or a prefix that others have in common.
+
+    Attributes:
+        store: where it is.
+    """
 
     alone = ALONE
     in_order = False
 
     def __init__(self, store: Store) -> None:
         """Read what is in ``store``."""
-        self._store = store
+        self.store = store
 
     @property
     def path(self) -> str:
         """The URL."""
-        return self._store.url
+        return self.store.url
 
     def at(self, inside: str) -> str:
         """Return the URL of a path in it."""
-        return self._store.join(inside).url if inside else self._store.url
+        return self.store.join(inside).url if inside else self.store.url
 
     @contextmanager
     def opened(self, inside: str, expected: int) -> Iterator[Source]:
         """Open an object, a small one with the GET that reads all of it."""
-        yield Object(self._store.join(inside) if inside else self._store, expected)
+        yield Object(self.store.join(inside) if inside else self.store, expected)
 
     def names(self, inside: str) -> Iterator[str]:
         """Yield the last parts of keys, and of longer prefixes, from one listing."""
-        store = self._store.join(inside) if inside else self._store
+        return (entry.name for entry in self.entries(inside))
+
+    def entries(self, inside: str) -> Iterator[Entry]:
+        """Yield the last parts of keys, and longer prefixes as directories, as they are listed."""
+        store = self.store.join(inside) if inside else self.store
         with translated(store.url):
             yield from _keys(store) if store.protocol in S3 else _listed(store)
+
+    def below(self, inside: str) -> "Prefix":
+        """Return the place at a path in it."""
+        return Prefix(self.store.join(inside))
 
     def require_directory(self, what: str) -> None:  # noqa: ARG002
         """Raise FileNotFoundError unless some object has the prefix."""
         next(self.names(""), None)
 
 
-def _keys(store: Store) -> Iterator[str]:
-    """Yield names page by page, as s3fs keeps what it knows of a million objects in memory.
+def is_object(url: str) -> bool:
+    """Return whether a URL is known to be an object's."""
+    try:
+        return Object(open_store(url), 0).size >= 0
+    except (OSError, NotAFileError):
+        return False
+
+
+def _keys(store: Store) -> Iterator[Entry]:
+    """Yield entries page by page, as s3fs keeps what it knows of a million objects in memory.
 
     Source: Amazon S3 API Reference, ListObjectsV2.
     """
@@ -70,10 +97,18 @@ def _keys(store: Store) -> Iterator[str]:
         page = store.fs.call_s3(
             "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", **more
         )
-        keys = [one["Key"] for one in page.get("Contents", ())]
-        keys += [one["Prefix"] for one in page.get("CommonPrefixes", ())]
-        found = found or bool(keys)
-        yield from (key[len(prefix) :].rstrip("/") or "/" for key in keys if key != prefix)
+        objects = page.get("Contents", ())
+        longer = page.get("CommonPrefixes", ())
+        found = found or bool(objects or longer)
+        for one in objects:
+            if one["Key"] != prefix:
+                yield Entry(one["Key"][len(prefix) :], size=one["Size"])
+        for one in longer:
+            name = one["Prefix"][len(prefix) : -1]
+            if name:
+                yield Entry(name, is_directory=True)
+            else:
+                yield Entry("/", why="no path leads to keys with // in them")
         if not page.get("IsTruncated"):
             break
         more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -81,22 +116,30 @@ def _keys(store: Store) -> Iterator[str]:
         raise MissingObjectError(errno.ENOENT, "no object has this prefix", store.url)
 
 
-def _listed(store: Store) -> Iterator[str]:
-    """Yield names as any other store lists them, all at once."""
+def _listed(store: Store) -> Iterator[Entry]:
+    """Yield entries as any other store lists them, all at once."""
     path = store.path.rstrip("/")
-    if store.protocol in HTTP:
-        # A directory's page has links that sort it, too, and names as URLs have them.
-        links = store.fs.ls(f"{path}/", detail=False)
-        listed = [unquote(link).rstrip("/") for link in links if "?" not in link]
-        listed = [link for link in listed if link != path and not link.endswith("/..")]
-    else:
-        listed = store.fs.ls(store.path, detail=False)
-    for name in listed:
-        if name.rstrip("/") == path:  # what is listed is itself
+    http = store.protocol in HTTP
+    # A page of links, which is not there without the slash.
+    listed = store.fs.ls(f"{path}/" if http else store.path, detail=True)
+    for info in sorted(listed, key=lambda info: str(info["name"])):
+        whole = info["name"].rstrip("/")
+        if whole == path:  # what is listed is itself
             if not store.fs.isdir(store.path):
                 raise NotADirectoryError(errno.ENOTDIR, "is an object, not a prefix", store.url)
             continue
-        yield name.rstrip("/").rpartition("/")[2]
+        name = whole.rpartition("/")[2]
+        if http:
+            if name.startswith("?") or name in (".", ".."):
+                continue  # another view of the page, or a way up
+            name = unquote(name)
+        kind = "link" if info.get("islink") else info.get("type", "file")
+        if kind == "directory":
+            yield Entry(name, is_directory=True)
+        elif kind == "file":
+            yield Entry(name, size=info.get("size"))
+        else:
+            yield Entry(name, why="is a link" if kind == "link" else "is no regular file")
 
 
 class Object:

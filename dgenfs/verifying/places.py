@@ -1,10 +1,11 @@
 """Where copies are: files and directories, and what else holds files under paths."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,31 @@ from dgenfs.machine.file_systems import is_served
 from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.findings import Extent
 from dgenfs.verifying.reading import Buffers, Caching, opened
+from dgenfs.verifying.reports import reason
+
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+class Entry(NamedTuple):
+    """A name in a directory.
+
+    Attributes:
+        name: it.
+        is_directory: whether it is one, or a longer prefix.
+        size: bytes of a file, None where that is not told.
+        why: what it is instead of a file or directory, or why that cannot be told.
+    """
+
+    name: str
+    is_directory: bool = False
+    size: int | None = None
+    why: str = ""
 
 
 class Source(Protocol):
@@ -86,6 +112,12 @@ class Place(Protocol):
             OSError: it cannot be listed.
         """
 
+    def entries(self, inside: str) -> Iterator[Entry]:
+        """Yield what is in a directory; see ``names``. Of a file system, in order of names."""
+
+    def below(self, inside: str) -> "Place":
+        """Return the place at a path in it."""
+
     def require_directory(self, what: str) -> None:
         """Raise OSError unless it is one, as ``what`` needs."""
 
@@ -120,6 +152,16 @@ class Folder:
             for entry in entries:
                 yield entry.name
 
+    def entries(self, inside: str) -> Iterator[Entry]:
+        """Yield what is in a directory, links as such, once all of it is listed."""
+        with os.scandir(self.path / inside) as listing:
+            listed = sorted(listing, key=lambda entry: entry.name)
+        return map(_entry, listed)
+
+    def below(self, inside: str) -> "Folder":
+        """Return the place at a path in it."""
+        return Folder(self.path / inside, self.buffers, self.caching)
+
     def require_directory(self, what: str) -> None:
         """Raise NotADirectoryError unless it is one."""
         if not is_directory(self.path):
@@ -131,3 +173,16 @@ def _is_served(path: Path) -> bool:
         return is_served(path)
     except OSError:
         return False  # why is told when it is opened
+
+
+def _entry(found: "os.DirEntry[str]") -> Entry:
+    try:
+        status = found.stat(follow_symlinks=False)
+    except OSError as error:
+        return Entry(found.name, why=reason(error))
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(found.name, is_directory=True)
+    if stat.S_ISREG(status.st_mode):
+        return Entry(found.name, size=status.st_size)
+    kind = KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+    return Entry(found.name, why=f"is {kind}")

@@ -1,14 +1,19 @@
 """What verify reports of files and of trees."""
 
+import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from dgenfs.machine.stores import is_url
 from dgenfs.verifying.findings import Extent, Findings, Kind
 from dgenfs.verifying.windows import Window
 
 MAX_TREE_EXTENTS = 100_000  # kept of all files of a tree: some 20 MB
 MAX_PATHS = 10_000  # kept of each list of a tree
+
+_WILDCARD = re.compile(r"[*?]|\[.*\]", re.DOTALL)
 
 Item = TypeVar("Item")
 
@@ -94,7 +99,24 @@ class Unreadable:
 
 def reason(error: OSError | ValueError) -> str:
     """Return what to say of an error where the path is said beside it."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    if isinstance(error, FileNotFoundError) and _is_pattern(error.filename):
+        said += ": the pattern matched nothing"
+    return said
+
+
+def _is_pattern(path: object) -> bool:
+    """Return whether a path that leads to nothing does so for a wildcard of glob(7)."""
+    if not isinstance(path, str) or not _WILDCARD.search(path):
+        return False
+    if is_url(path):
+        return "*" in path
+    missing = Path(path)
+    for above in missing.parents:
+        if os.path.lexists(above):
+            break
+        missing = above
+    return _WILDCARD.search(missing.name) is not None
 
 
 @dataclass(slots=True)
@@ -215,6 +237,61 @@ class TreeReport:
         """Count a file or directory that cannot be read."""
         self.unreadable_paths += 1
         _keep(self.unreadable, unreadable)
+
+
+@dataclass(slots=True)
+class DirectoryReport:
+    """What verify found in a directory, or a prefix, of copies that have names of their own.
+
+    Attributes:
+        path: the directory.
+        reports: of the files and trees that could be checked.
+        unchecked: what else is there, by its whole path, at most MAX_PATHS.
+        unchecked_paths: number of them all.
+        excluded: paths that were passed over, at most MAX_PATHS.
+        excluded_paths: number of them all.
+        kept_extents: damage in the reports, at most MAX_TREE_EXTENTS and one a file.
+    """
+
+    path: Path | str
+    reports: list[FileReport | TreeReport] = field(default_factory=list)
+    unchecked: list[Unreadable] = field(default_factory=list)
+    unchecked_paths: int = 0
+    excluded: list[str] = field(default_factory=list)
+    excluded_paths: int = 0
+    kept_extents: int = 0
+
+    @property
+    def identical(self) -> bool:
+        """Whether all that is there was checked, and every byte is right."""
+        return self.readable and all(report.identical for report in self.reports)
+
+    @property
+    def readable(self) -> bool:
+        """Whether all that is there was checked, and every byte could be read."""
+        return not self.unchecked_paths and all(report.readable for report in self.reports)
+
+    @property
+    def room(self) -> int:
+        """Extents to keep of the next file."""
+        return max(1, MAX_TREE_EXTENTS - self.kept_extents)
+
+    def add(self, report: FileReport | TreeReport) -> None:
+        """Add what was found in a file or a tree, with the extents that fit in."""
+        if isinstance(report, FileReport):
+            del report.extents[self.room :]
+            self.kept_extents += len(report.extents)
+        self.reports.append(report)
+
+    def add_unchecked(self, unchecked: Unreadable) -> None:
+        """Count a path that was not checked."""
+        self.unchecked_paths += 1
+        _keep(self.unchecked, unchecked)
+
+    def add_excluded(self, path: str) -> None:
+        """Count a path that is no matter."""
+        self.excluded_paths += 1
+        _keep(self.excluded, path)
 
 
 def _keep(kept: list[Item], item: Item) -> None:

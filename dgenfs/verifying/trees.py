@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -39,12 +40,14 @@ class TreeCheck:
         self._report = report
         self._progress = progress
 
-    def tree(self, spec: Spec, share: Share) -> None:
-        """Compare the files of a tree that are in a share."""
-        if isinstance(self._place, Folder) and spec.size <= CHUNK:
-            self._small_files(self._place, spec, share.of(spec.files))
+    def tree(self, directory: Directory, share: Share) -> None:
+        """Compare files of a tree, or of one of its directories, where that is the place."""
+        if isinstance(self._place, Folder) and directory.spec.size <= CHUNK:
+            numbers = directory.files
+            some = share.of(len(numbers))
+            self._small_files(self._place, directory, numbers[some.start : some.stop])
         else:
-            self._members(Directory(spec).members(share))
+            self._members(directory.members(share))
 
     def data_set(self, data_set: ProfileDirectory, share: Share) -> None:
         """Compare the files of a data set, or of a directory in it, that are in a share."""
@@ -59,16 +62,19 @@ class TreeCheck:
         # It only shrinks, so nothing is left out that the report will keep.
         return min(MAX_EXTENTS, max(1, self._report.room))
 
-    def _small_files(self, place: Folder, spec: Spec, files: range) -> None:
+    def _small_files(self, place: Folder, directory: Directory, files: range) -> None:
         """Compare small files of a tree; what is identical costs no Python."""
+        spec = directory.spec
+        # Of the same content, with paths in the directory.
+        there = spec if directory.number is None else replace(spec, per_directory=None)
 
         def verify(batch: range) -> tuple[int, list[Result]]:
-            different = _different(folder, place, spec, batch, stop)
+            different = _different(folder, place, there, batch, stop)
             results = []
             for file in different:
                 if stop[0]:
                     raise CancelledError
-                inside, content = spec.path(file), Content.of(File(spec, file))
+                inside, content = there.path(file), Content.of(File(spec, file))
                 room = self._room()
                 result = self._copies.found(self._place, inside, content, room, self._progress)
                 results.append(result)
@@ -113,31 +119,36 @@ class TreeCheck:
             else:
                 self._report.add_unexpected(other)
 
-    def others_of_tree(self, spec: Spec, directory: int | None = None) -> Iterator[Result]:
+    def others_of_tree(self, directory: Directory, inside: str = "") -> Iterator[Result]:
         """Yield what is in a tree's place that is not its own, and directories that are unreadable.
 
         Of an index that stands beside a tree's file, what is found in it.
+
+        Args:
+            directory: the tree, or one of its directories.
+            inside: where that is in the place.
         """
-        inside = "" if directory is None else f"{spec.directory_name(directory)}/"
+        spec = directory.spec
         try:
-            names = self._place.names(inside.rstrip("/"))
+            names = self._place.names(inside)
             while some := list(islice(names, LISTED)):
-                for name in _unknown(some, spec, directory):
-                    number = spec.directory_index(name) if directory is None else None
+                for name in _unknown(some, spec, directory.number):
+                    other = f"{inside}/{name}" if inside else name
+                    number = spec.directory_index(name) if directory.number is None else None
                     if number is None:
-                        yield self._beside(spec, inside + name)
+                        yield self._beside(directory, name, other)
                     else:
-                        yield from self.others_of_tree(spec, number)
+                        yield from self.others_of_tree(Directory(spec, number), other)
         except OSError as error:
             no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
-            other = inside and no_directory
-            yield inside[:-1] if other else Unreadable.of(inside[:-1] or ".", error)
+            yield inside if inside and no_directory else Unreadable.of(inside or ".", error)
 
-    def _beside(self, spec: Spec, other: str) -> Result:
+    def _beside(self, directory: Directory, name: str, other: str) -> Result:
         """Return what is found in an index beside a tree's file, the path of anything else."""
         file = None
-        if spec.has_indexes and other.endswith(f".{INDEX}"):
-            file = spec.index(other.removesuffix(f".{INDEX}"))
+        spec = directory.spec
+        if spec.has_indexes and name.endswith(f".{INDEX}"):
+            file = spec.index(directory.inside + name.removesuffix(f".{INDEX}"))
         if file is None:
             return other
         content = Content.of(File(spec.index_of_a_file))._replace(file=file)
@@ -167,6 +178,34 @@ class TreeCheck:
             if directory.count == 0 and not os.path.lexists(self._place.path / inside):
                 self._report.files += 1
                 self._report.add_missing(f"{inside}/")
+
+
+def compared_tree(
+    copies: Copies,
+    place: Place,
+    directory: Directory,
+    excluded: re.Pattern[str],
+    progress: Progress,
+    share: Share,
+) -> TreeReport:
+    """Compare what should be a tree, or one of its directories; see ``Verifier.verify_tree``.
+
+    Args:
+        copies: whose threads compare.
+        place: where it is.
+        directory: what should be there.
+        excluded: names that may be there too.
+        progress: called with the number of bytes compared since the last call.
+        share: the part of its files to compare.
+    """
+    report = TreeReport(place.path, str(directory), len(share.of(len(directory.files))))
+    kind = "a tree" if directory.number is None else "a directory of one"
+    place.require_directory(f"{directory} is {kind}")
+    check = TreeCheck(copies, place, report, progress)
+    check.tree(directory, share)
+    if share.first:
+        check.others(check.others_of_tree(directory), excluded)
+    return report
 
 
 def _different(

@@ -5,20 +5,22 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dgenfs.machine.stores import is_url, local_path, open_store
-from dgenfs.names.catalog import File
+from dgenfs.machine.directories import absolute
+from dgenfs.machine.stores import is_url, local_path, open_store, path_of
+from dgenfs.names.catalog import Directory, File
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.copies import Content, Copies, Member, Progress
 from dgenfs.verifying.findings import MAX_EXTENTS
+from dgenfs.verifying.mixed import Mixed
 from dgenfs.verifying.objects import Prefix
 from dgenfs.verifying.places import Folder, Place
 from dgenfs.verifying.reading import Buffers, Caching
-from dgenfs.verifying.reports import FileReport, TreeReport
+from dgenfs.verifying.reports import DirectoryReport, FileReport, TreeReport
 from dgenfs.verifying.streams import Stream, compared_stream
-from dgenfs.verifying.trees import TreeCheck
+from dgenfs.verifying.trees import TreeCheck, compared_tree
 from dgenfs.verifying.windows import Window
 
 
@@ -184,6 +186,7 @@ class Verifier:
         progress: Progress = _no_progress,
         *,
         share: Share = WHOLE,
+        directory: int | None = None,
     ) -> TreeReport:
         """Compare a directory with the tree it should hold.
 
@@ -194,17 +197,15 @@ class Verifier:
             spec: a tree's.
             progress: see the class.
             share: the part of its files to compare; the first also tells what is not the tree's.
+            directory: number of a directory of the tree that ``path`` should hold, None for all.
 
         Raises:
             NotADirectoryError: ``path`` is not a directory.
             OSError: it cannot be reached.
         """
-        report = TreeReport(path, spec.name, len(share.of(spec.files)))
-        check = self._check(path, report, progress, f"{spec.name} is a tree")
-        check.tree(spec, share)
-        if share.first:
-            check.others(check.others_of_tree(spec), self._excluded)
-        return report
+        place = self._place(path)
+        tree = Directory(spec, directory)
+        return compared_tree(self._copies, place, tree, self._excluded, progress, share)
 
     def verify_data_set(
         self,
@@ -226,8 +227,10 @@ class Verifier:
             NotADirectoryError: ``path`` is not a directory.
             OSError: it cannot be reached.
         """
-        report = TreeReport(path, str(data_set), len(share.of(data_set.files)))
-        check = self._check(path, report, progress, f"{data_set} is one")
+        place = self._place(path)
+        place.require_directory(f"{data_set} is one")
+        report = TreeReport(place.path, str(data_set), len(share.of(data_set.files)))
+        check = TreeCheck(self._copies, place, report, progress)
         check.data_set(data_set, share)
         if share.first:
             check.missing_directories(data_set)
@@ -252,12 +255,35 @@ class Verifier:
             else:
                 yield member
 
-    def _check(
-        self, path: Path | str, report: TreeReport, progress: Progress, what: str
-    ) -> TreeCheck:
-        place = self._place(path)
-        place.require_directory(what)
-        return TreeCheck(self._copies, place, report, progress)
+    def verify_directory(
+        self, path: Path | str, progress: Progress = _no_progress, *, share: Share = WHOLE
+    ) -> DirectoryReport:
+        """Compare what is in a directory with what each one's own name says.
+
+        Directories that are no trees by their names are gone into; links are not followed.
+
+        Args:
+            path: the directory, or a URL's prefix.
+            progress: see the class.
+            share: the part of each copy to compare.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        return self._mixed(path).compared(self._copies, share, progress)
+
+    def size_by_names(self, path: Path | str) -> int | None:
+        """Return the bytes that ``verify_directory`` would compare; None if nothing has a name.
+
+        Raises:
+            OSError: it cannot be listed.
+        """
+        return self._mixed(path).size()
+
+    def _mixed(self, path: Path | str) -> Mixed:
+        url = isinstance(path, str) and is_url(path)
+        names = path_of(str(path)) if url else absolute(Path(path))
+        return Mixed(self._place(path), names, self._excluded)
 
 
 def _verifier(

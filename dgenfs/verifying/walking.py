@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dgenfs.verifying.reports import Unreadable
+from dgenfs.verifying.places import KINDS, Entry, Place
+from dgenfs.verifying.reports import Unreadable, reason
 
 _TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO must not keep us waiting
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
-
-KINDS = {
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
-}
 
 Report = Callable[[Unreadable], None]
 
@@ -63,6 +57,40 @@ class _Level:
     descriptor: int
     identity: tuple[int, int]
     entries: list[tuple[str, bool]]
+
+
+def walk(place: Place, enter: Callable[[Entry], bool]) -> Iterator[tuple[str, Entry]]:
+    """Yield what is in a place at any depth: its path there, and what is listed of it.
+
+    Args:
+        place: a directory, or a prefix.
+        enter: whether to yield what is in a directory, instead of the directory.
+
+    Raises:
+        OSError: the place itself cannot be listed; what else cannot is an entry that says why.
+    """
+    begun = False
+    levels = [("", iter(place.entries("")))]
+    while levels:
+        above, entries = levels[-1]
+        try:
+            entry = next(entries, None)
+            if entry is None:
+                levels.pop()
+                continue
+            begun = True
+            inside = f"{above}/{entry.name}" if above else entry.name
+            if not (entry.is_directory and enter(entry)):
+                yield inside, entry
+                continue
+            above = inside
+            levels.append((inside, iter(place.entries(inside))))
+        except OSError as error:
+            if not begun:
+                raise
+            if levels[-1][0] == above:
+                levels.pop()
+            yield above, Entry(above.rpartition("/")[2], why=reason(error))
 
 
 def find_files(paths: Iterable[Path], report: Report) -> Iterator[Found]:
