@@ -139,8 +139,8 @@ class Range(NamedTuple):
         return window
 
 
-class UnnamedDirectoryError(ValueError):
-    """A directory, or a prefix, whose own name is no tree's."""
+class UnnamedError(ValueError):
+    """What has no name of its own, but may hold what has: a directory, a prefix, an archive."""
 
 
 def named(name: str) -> File | Directory:
@@ -168,7 +168,7 @@ def expected_of_url(url: str, name: str | None) -> File | Directory:
     """Return what is expected at a URL: what its last part, or the two before, or ``name`` says.
 
     Raises:
-        UnnamedDirectoryError: no name does, and there may be a prefix; the message says what to do.
+        UnnamedError: no name does, and there may be a prefix; the message says what to do.
         TreeFileError: its own name is not likely to say it.
         OSError: there is a doubt, and its size is not to be had.
     """
@@ -179,12 +179,10 @@ def expected_of_url(url: str, name: str | None) -> File | Directory:
         with suppress(SpecError):
             return _directory(path.parts)
         if url.endswith("/"):
-            raise UnnamedDirectoryError(
-                f"{url}: is a prefix, and {ROOT.child(path.name).spec} no tree"
-            )
+            raise UnnamedError(f"{url}: is a prefix, and {ROOT.child(path.name).spec} no tree")
         return file_of_copy(path, _size_of(url) if is_number(path.name) else None)
     except SpecError as error:
-        raise UnnamedDirectoryError(f"{url}: {error}; say what is there: --as NAME") from error
+        raise UnnamedError(f"{url}: {error}; say what is there: --as NAME") from error
 
 
 def _size_of(url: str) -> int | None:
@@ -210,7 +208,7 @@ def expected(path: Path, name: str | None) -> File | Directory:
 
     Raises:
         OSError: it is not there, or cannot be reached.
-        UnnamedDirectoryError: it is a directory, and its name no tree's.
+        UnnamedError: it is a directory, and its name no tree's.
         ValueError: what is there cannot hold that; the message says what to do.
     """
     status = path.stat()
@@ -230,8 +228,8 @@ def expected(path: Path, name: str | None) -> File | Directory:
         nearest = nearest_name(error.name)
         example = f", such as --as {nearest}" if nearest else ""
         said = f"{path}: {error}; say what it holds: --as NAME{example}"
-        raise (UnnamedDirectoryError if directory else ValueError)(said) from error
-    raise UnnamedDirectoryError(f"{path}: is a directory, and {node.spec} is not a tree")
+        raise (UnnamedError if directory else ValueError)(said) from error
+    raise UnnamedError(f"{path}: is a directory, and {node.spec} is not a tree")
 
 
 def expected_as(path: Path | str, name: str, *, directory: bool) -> File | Directory:

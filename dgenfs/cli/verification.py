@@ -1,5 +1,6 @@
 """What verify does with the paths it is given: one that cannot be checked hides no other."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from dgenfs.cli import render
 from dgenfs.cli.arguments import (
     Range,
-    UnnamedDirectoryError,
+    UnnamedError,
     expected,
     expected_as,
     expected_by_profile,
@@ -39,7 +40,7 @@ class Mixed(NamedTuple):
     """
 
     size: int
-    unnamed: UnnamedDirectoryError
+    unnamed: UnnamedError
 
 
 Expected = File | Directory | ProfileFile | ProfileDirectory | Mixed
@@ -49,6 +50,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STDIN = "-"
+_IN_ORDER = "comes in order, and is read whole: leave out --part"
 _OF_ONE_FILE = "--offset, --length and --at are of one file, no tree"
 
 
@@ -138,6 +140,8 @@ class Verification:
             return node
         if self._options.range is not None:
             raise ValueError(f"{path}: {_OF_ONE_FILE}")
+        if path == STDIN:
+            return node  # an archive, maybe
         from dgenfs.verifying.objects import is_object
 
         try:
@@ -153,14 +157,17 @@ class Verification:
     def _expected(self, path: str, _: str) -> Expected:
         try:
             return self._said(path)
-        except UnnamedDirectoryError as error:
+        except UnnamedError as error:
             return Mixed(0, error)
 
     def _said(self, path: str) -> Expected:
         """Return what options, or a path's own name, say that it holds."""
         options = self._options
         if path == STDIN and options.as_name is None:
-            raise ValueError("standard input has no name: say what it holds: --as NAME")
+            unnamed = UnnamedError("standard input has no name: say what it holds: --as NAME")
+            if options.data_set is not None or os.isatty(0):
+                raise ValueError(str(unnamed))
+            raise unnamed
         if options.data_set is not None:
             if path == STDIN or is_url(path):
                 return options.data_set.top.find((options.as_name or "").split("/"))
@@ -185,6 +192,8 @@ class Verification:
         """Return what is found in a path that should hold ``node``."""
         share = self._options.share
         if isinstance(node, Mixed):
+            if path == STDIN:
+                return self._archive(verifier, advance, node)
             return verifier.verify_directory(path, advance, share=share)
         if isinstance(node, Directory | ProfileDirectory):
             if self._options.range is not None:
@@ -197,7 +206,7 @@ class Verification:
         window = self._options.range and self._options.range.window(node.size, str(node.spec))
         if path == STDIN or (not is_url(path) and Path(path).is_fifo()):
             if share != WHOLE:
-                raise ValueError(f"{path}: comes in order, and is read whole: leave out --part")
+                raise ValueError(f"{path}: {_IN_ORDER}")
             from dgenfs.verifying.streams import opened_stream
 
             with opened_stream(path) as stream:
@@ -207,6 +216,21 @@ class Verification:
         return verifier.verify_file(
             path, node.spec, node.number, advance, share=share, window=window
         )
+
+    def _archive(
+        self, verifier: "Verifier", advance: Callable[[int], None], node: Mixed
+    ) -> DirectoryReport:
+        """Return what is found in a tar archive that standard input is, maybe."""
+        if self._options.share != WHOLE:
+            raise ValueError(f"{STDIN}: {_IN_ORDER}")
+        from dgenfs.verifying.archives import NotAnArchiveError
+        from dgenfs.verifying.streams import opened_stream
+
+        try:
+            with opened_stream(STDIN) as stream:
+                return verifier.verify_archive(stream, STDIN, advance)
+        except NotAnArchiveError:
+            raise node.unnamed from None
 
     def _add_unchecked(self, path: str, error: OSError | ValueError | MemoryError) -> None:
         why = "out of memory" if isinstance(error, MemoryError) else reason(error)

@@ -12,7 +12,7 @@ Paths = Annotated[
     typer.Argument(
         metavar="PATH...",
         help="Copies to check: files, devices, directories, URLs such as s3://bucket/key; "
-        "- is standard input.",
+        "- is standard input, what --as says or a tar archive.",
     ),
 ]
 As = Annotated[

@@ -98,14 +98,14 @@ class Mixed:
         report.add_unchecked(Unreadable(str(self._place.at(what.path)), what.reason))
 
     def _enters(self, entry: Entry) -> bool:
-        return not self._excluded.fullmatch(entry.name) and _tree(entry.name) is None
+        return not self._excluded.fullmatch(entry.name) and tree_of(entry.name) is None
 
     def _named(self, inside: str, entry: Entry) -> Named:
         """Return whose copy an entry is; ValueError if it is none's."""
         if entry.why:
             raise ValueError(entry.why)
         if entry.is_directory:
-            tree = _tree(entry.name)
+            tree = tree_of(entry.name)
             assert tree is not None
             return Named(inside, tree)
         size = entry.size
@@ -115,7 +115,8 @@ class Mixed:
         return Named(inside, file_of_copy(self._names / inside, size))
 
 
-def _tree(name: str) -> Directory | None:
+def tree_of(name: str) -> Directory | None:
+    """Return the tree of a name; None if it is no tree's."""
     try:
         node = ROOT.child(name)
     except SpecError:

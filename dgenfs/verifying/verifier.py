@@ -12,6 +12,7 @@ from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.names.spec import Spec
+from dgenfs.verifying.archives import Archive
 from dgenfs.verifying.copies import Content, Copies, Member, Progress
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.mixed import Mixed
@@ -271,6 +272,22 @@ class Verifier:
             OSError: it cannot be listed.
         """
         return self._mixed(path).compared(self._copies, share, progress)
+
+    def verify_archive(
+        self, stream: Stream, path: str, progress: Progress = _no_progress
+    ) -> DirectoryReport:
+        """Compare the members of a tar archive with what each one's own name says.
+
+        Args:
+            stream: such as ``sys.stdin.buffer``, read to its end by the caller's thread.
+            path: what to call it.
+            progress: see the class.
+
+        Raises:
+            NotAnArchiveError: it is none, or has no member.
+            OSError: it cannot be read on.
+        """
+        return Archive(self._copies, path, self._excluded, progress).compared(stream)
 
     def size_by_names(self, path: Path | str) -> int | None:
         """Return the bytes that ``verify_directory`` would compare; None if nothing has a name.
