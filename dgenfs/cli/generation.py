@@ -27,6 +27,7 @@ class Generation:
         force: whether to write over what is there.
         share: the part to write.
         resume: whether to leave what is there and right, and write over the rest.
+        dask: the cluster that writes it, None for this process.
     """
 
     output: str | None
@@ -35,6 +36,7 @@ class Generation:
     force: bool
     share: Share = WHOLE
     resume: bool = False
+    dask: str | None = None
 
     def write(self, name: str) -> None:
         """Write the content of a name.
@@ -100,14 +102,15 @@ class Generation:
 
     @property
     def _in_parts(self) -> bool:
-        return self.resume or self.share != WHOLE
+        return self.resume or self.share != WHOLE or self.dask is not None
 
     def _write_part(self, name: str, node: "File | Directory | ProfileDirectory") -> None:
         if (self.offset, self.length) != ("0", None) or self.output == "-" or self.force:
             option = "--resume" if self.share == WHOLE else f"--part {self.share}"
+            option = option if self.dask is None else f"--dask {self.dask}"
             raise ValueError(f"{option}: goes without --offset, --length, --force and -o -")
-        from dgenfs.distributed.writing import write_part
-
+        if self.dask is not None and self.share != WHOLE:
+            raise ValueError(f"--dask {self.dask}: writes all parts, so leave out --part")
         output = _path_of(self.output)
         if output is None or not is_url(output):
             where = str(target(output, name))
@@ -115,8 +118,22 @@ class Generation:
             where = output + PurePath(name).name
         else:
             where = output
+        if self.dask is not None:
+            self._write_on_cluster(self.dask, name, node, where)
+            return
+        from dgenfs.distributed.writing import write_part
+
         with progress(name, node.size // self.share.count) as advance:
             write_part(node, where, self.share, resume=self.resume, progress=advance)
+
+    def _write_on_cluster(
+        self, address: str, name: str, node: "File | Directory | ProfileDirectory", where: str
+    ) -> None:
+        from dgenfs.distributed import gen
+        from dgenfs.distributed.cluster import connected
+
+        with connected(address) as client, progress(name, node.size) as advance:
+            gen(client, node, where, resume=self.resume, progress=advance)
 
     def _write_stream(self, name: str, part: "View") -> None:
         from dgenfs.api.publishing import write_stream

@@ -12,9 +12,9 @@ import typer
 from rich.text import Text
 
 from dgenfs import logs
-from dgenfs.cli.interruption import end_when_signaled
+from dgenfs.cli.interruption import TO_CLEAN_UP, TO_STOP, end_when_signaled
 from dgenfs.cli.merge import merge
-from dgenfs.cli.options import Part, Profile, Scale
+from dgenfs.cli.options import Dask, Part, Profile, Scale
 from dgenfs.cli.running import run
 from dgenfs.cli.terminal import (
     FAILED,
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     pass
 
 UNFORESEEN = 2  # as 1 of verify says that a copy is different
-
-TO_STOP = 0.5  # seconds from a signal to the end of a command whose storage hangs
-TO_CLEAN_UP = 5.0  # the same of one that removes first what it wrote
 
 app = typer.Typer(
     help="Test data with an exact deduplication and compression ratio.",
@@ -120,6 +117,7 @@ def gen(
             "--resume", help="Leave what is there and right, and write over the rest, in place."
         ),
     ] = False,
+    dask: Dask = None,
     profile: Profile = None,
     scale: Scale = "1",
 ) -> None:
@@ -133,7 +131,7 @@ def gen(
         if (name is None) == (data_set is None):
             raise ValueError("gen takes a NAME, or --profile: one of them; see dgenfs gen --help")
         share = Share.parse(part)
-        generation = Generation(output, offset, length, force, share, resume)
+        generation = Generation(output, offset, length, force, share, resume, dask)
         if data_set is not None:
             generation.write_directory(data_set.name, data_set.top)
         else:

@@ -20,3 +20,11 @@ Part = Annotated[
         metavar="K/N", help="The part of it for this host, such as 3/8, the third of eight."
     ),
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Have a Dask cluster do it: its scheduler's tcp://host:8786, or local for processes "
+        "of this host.",
+    ),
+]

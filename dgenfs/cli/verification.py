@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dgenfs.cli import render
 from dgenfs.cli.arguments import (
@@ -28,6 +28,8 @@ from dgenfs.names.tree_files import hint, tree_file
 from dgenfs.verifying.reports import DirectoryReport, FileReport, TreeReport, Unreadable, reason
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from dgenfs.verifying.verifier import Verifier
 
 
@@ -50,7 +52,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STDIN = "-"
-_IN_ORDER = "comes in order, and is read whole: leave out --part"
+_IN_ORDER = "comes in order, and is read whole: leave out --part and --dask"
 _OF_ONE_FILE = "--offset, --length and --at are of one file, no tree"
 
 
@@ -68,6 +70,7 @@ class Options:
         range: what of their content they hold, and where; None for all.
         buffered: whether to read through the page cache.
         threads: reads in flight, None for the verifier's choice.
+        dask: the cluster that checks them, None for this process.
 
     Raises:
         ValueError: two of them exclude each other.
@@ -82,8 +85,11 @@ class Options:
     range: Range | None = None
     buffered: bool = False
     threads: int | None = None
+    dask: str | None = None
 
     def __post_init__(self) -> None:
+        if self.dask is not None and (self.share != WHOLE or self.range is not None):
+            raise ValueError("--dask: checks all of a copy, without --part, --offset and --length")
         if self.direct and self.buffered:
             raise ValueError("--direct and --buffered: are opposites; leave out one")
         if self.range is not None and self.share != WHOLE:
@@ -107,20 +113,28 @@ class Verification:
         work = self._tried(self._expected, [(path, path) for path in paths])
         if not work:
             return
-        from dgenfs.verifying.verifier import Verifier  # here, as it loads a compiler
-
-        options = self._options
-        with Verifier(
-            seeds=options.seeds,
-            direct=options.direct,
-            buffered=options.buffered,
-            threads=options.threads,
-            exclude=options.exclude,
-        ) as verifier:
+        with self._verifier() as verifier:
             work = self._tried(partial(self._gone_into, verifier), work)
             with progress("verify", sum(self._size(node) for _, node in work)) as advance:
                 done = self._tried(partial(self._report, verifier, advance), work)
         self._found += [report for _, report in done]
+
+    def _verifier(self) -> "AbstractContextManager[Verifier]":
+        from dgenfs.verifying.verifier import Verifier  # here, as it loads a compiler
+
+        options = self._options
+        settings: dict[str, Any] = {
+            "seeds": options.seeds,
+            "direct": options.direct,
+            "buffered": options.buffered,
+            "threads": options.threads,
+            "exclude": options.exclude,
+        }
+        if options.dask is None:
+            return Verifier(**settings)
+        from dgenfs.distributed.verifying import verifier_on
+
+        return verifier_on(options.dask, **settings)
 
     def _tried(
         self, call: Callable[[str, Item], Result], items: Iterable[tuple[str, Item]]
@@ -205,7 +219,7 @@ class Verification:
             return verifier.verify_data_set(path, node, advance, share=share)
         window = self._options.range and self._options.range.window(node.size, str(node.spec))
         if path == STDIN or (not is_url(path) and Path(path).is_fifo()):
-            if share != WHOLE:
+            if share != WHOLE or self._options.dask is not None:
                 raise ValueError(f"{path}: {_IN_ORDER}")
             from dgenfs.verifying.streams import opened_stream
 

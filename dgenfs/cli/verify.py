@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from dgenfs.cli.options import Part, Profile, Scale
+from dgenfs.cli.interruption import TO_CLEAN_UP, allow
+from dgenfs.cli.options import Dask, Part, Profile, Scale
 from dgenfs.cli.terminal import UNREAD, errors
 
 Paths = Annotated[
@@ -67,6 +68,7 @@ def verify(
     as_json: Json = False,
     profile: Profile = None,
     scale: Scale = "1",
+    dask: Dask = None,
 ) -> None:
     """Compare copies with what their names say, or a profile.
 
@@ -80,6 +82,8 @@ def verify(
     from dgenfs.cli.verification import Options, Verification
     from dgenfs.names.share import Share
 
+    if dask is not None:
+        allow(TO_CLEAN_UP)
     with errors(failed=UNREAD):
         data_set = data_set_of(profile, scale)
         if as_name is not None:
@@ -94,6 +98,7 @@ def verify(
             Range.parse(offset, length, at),
             buffered=buffered,
             threads=threads,
+            dask=dask,
         )
         verification = Verification(options)
         verification.check(paths)

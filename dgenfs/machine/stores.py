@@ -297,7 +297,7 @@ def _translation(error: Exception, url: str) -> StoreError:
 
 def _told(error: Exception) -> tuple[int, str, str | None]:
     """Return errno, text and the request's id of what a library raised."""
-    number = _number(error)
+    number = errno_of(error)
     response = _response(error)
     if response is not None:
         about = response.get("Error", {})
@@ -317,7 +317,7 @@ def _told(error: Exception) -> tuple[int, str, str | None]:
     return number or errno.EIO, _line(text), None
 
 
-def _number(error: Exception) -> int:
+def errno_of(error: Exception) -> int:
     """Return the errno that an error has, or its class; 0 if neither has one."""
     if isinstance(error, OSError) and error.errno:
         return error.errno

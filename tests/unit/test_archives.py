@@ -167,7 +167,7 @@ def test_dumps_of_restic(restored: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1].startswith("-: 3 identical, 0 different, 0 not checked")
     for options, why in (
-        ({"share": Share(1, 2)}, "comes in order, and is read whole: leave out --part"),
+        ({"share": Share(1, 2)}, "comes in order, and is read whole: leave out --part and --dask"),
         ({"range": Range(0, 1, None)}, "--offset, --length and --at are of one file, no tree"),
     ):
         verification = Verification(Options(None, (), False, (), **options))
