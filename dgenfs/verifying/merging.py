@@ -118,7 +118,7 @@ def _merge_parts(parts: Sequence[PartReport], result: Merged) -> None:
 
 
 def _add_unchecked(result: Merged, unchecked: Iterable[Unreadable]) -> None:
-    result.unchecked += [one for one in unchecked if one not in result.unchecked]
+    result.unchecked = list(dict.fromkeys([*result.unchecked, *unchecked]))
 
 
 def _report(values: dict[str, Any]) -> Report:
