@@ -235,7 +235,7 @@ class Verification:
         self, verifier: "Verifier", advance: Callable[[int], None], node: Mixed
     ) -> DirectoryReport:
         """Return what is found in a tar archive that standard input is, maybe."""
-        if self._options.share != WHOLE:
+        if self._options.share != WHOLE or self._options.dask is not None:
             raise ValueError(f"{STDIN}: {_IN_ORDER}")
         from dgenfs.verifying.archives import NotAnArchiveError
         from dgenfs.verifying.streams import opened_stream

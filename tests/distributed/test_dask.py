@@ -1,5 +1,6 @@
 """Names written and proved by the workers of a Dask cluster: as one host does, whoever dies."""
 
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +36,7 @@ from dgenfs.names.catalog import Directory, File, find
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.profile import read
 from dgenfs.names.share import RANGE, Share
+from dgenfs.verifying.findings import Kind
 from dgenfs.verifying.reports import FileReport, TreeReport
 from dgenfs.verifying.verifier import Verifier
 
@@ -201,13 +204,12 @@ def test_a_worker_that_dies_while_it_writes(cluster: Cluster, name: str) -> None
         return int(victim.io_counters().write_chars)
 
     before = written()
+    command = [DGENFS, "gen", name, "-o", str(path), "--dask", cluster.address]
     try:
-        process = subprocess.Popen(
-            [DGENFS, "gen", name, "-o", path, "--dask", cluster.address], stderr=subprocess.PIPE
-        )
-        eventually(lambda: written() > before + (9 << 20))
-        victim.kill()
-        _, error = process.communicate(timeout=60)
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            eventually(lambda: written() > before + (9 << 20), 30)
+            victim.kill()
+            _, error = process.communicate()
         assert (process.returncode, error) == (0, b"")
         assert where not in cluster.addresses()
         assert verify(cluster.client, path, name).identical
@@ -252,45 +254,51 @@ def test_the_command_reports_as_without_a_cluster(cluster: Cluster, tmp_path: Pa
     assert told["unchecked"] == [render.unreadable_as_json(one) for one in alone.unchecked]
 
 
-def test_an_interrupt_cancels_what_runs(cluster: Cluster, tmp_path: Path) -> None:
-    path = tmp_path / "900G_d2"
+@contextmanager
+def verifying(path: Path, cluster: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A run of much more than is ever read."""
     path.touch()
-    os.truncate(path, 900 << 30)
-    process = subprocess.Popen([DGENFS, "verify", path, "--dask", cluster.address])
-    eventually(lambda: all(map(len, cluster.client.processing().values())), 30)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 128 + signal.SIGINT
+    os.truncate(path, find(path.name).size)
+    command = [DGENFS, "verify", str(path), "--dask", cluster]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
+
+def test_an_interrupt_cancels_what_runs(cluster: Cluster, tmp_path: Path) -> None:
     def busy(dask_worker: Any) -> int:
         return len(dask_worker.state.executing)
 
-    eventually(lambda: not any(cluster.client.run(busy).values()))
+    with verifying(tmp_path / "900G_d2", cluster.address) as process:
+        eventually(lambda: all(map(len, cluster.client.processing().values())), 30)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 128 + signal.SIGINT
+        eventually(lambda: not any(cluster.client.run(busy).values()))
 
 
 def test_an_interrupt_ends_a_cluster_of_its_own(tmp_path: Path) -> None:
-    path = tmp_path / "900G_d2"
-    path.touch()
-    os.truncate(path, 900 << 30)
-    process = subprocess.Popen(
-        [DGENFS, "verify", path, "--dask", "local"],
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
     def works() -> bool:
-        found = [psutil.Process(pid) for pid in session_of(process.pid)]
-        return sum(one.io_counters().read_chars > 1 << 30 for one in found) > 1
+        found = 0
+        for pid in session_of(process.pid):
+            with suppress(psutil.NoSuchProcess):
+                found += psutil.Process(pid).io_counters().read_chars > 1 << 30
+        return found > 1
 
-    eventually(works, 30)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said, _ = process.communicate(timeout=20)
-    assert (process.returncode, said) == (128 + signal.SIGINT, b"")
-    eventually(lambda: not session_of(process.pid))
+    with verifying(tmp_path / "900G_d2", "local") as process:
+        eventually(works, 60)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said, _ = process.communicate(timeout=20)
+        assert (process.returncode, said) == (128 + signal.SIGINT, b"")
+        eventually(lambda: not session_of(process.pid))
 
 
 def test_a_cluster_of_its_own(tmp_path: Path) -> None:
-    done = run(DGENFS, "gen", TREE, "-o", tmp_path / "copy", "--dask", "local")
+    done = run(DGENFS, "gen", TREE, "-o", tmp_path / "copy", "--dask", "local", seconds=90)
     assert (done.out, done.err) == (b"", "")
     assert is_whole(tmp_path / "copy", TREE)
 
@@ -313,6 +321,28 @@ def test_parts_that_fail_do_not_end_the_run(cluster: Cluster) -> None:
     assert list(found) == sorted(found, key=lambda share: share.number)
     assert "ZeroDivisionError: a mistake, says tcp://127.0.0.1:" in errors[2]
     assert "2 workers died of it, tcp://127.0.0.1:" in errors[3]
+
+
+def test_parts_that_fail_are_in_the_report(cluster: Cluster, tmp_path: Path) -> None:
+    gen(cluster.client, FILE, tmp_path / FILE)
+    gen(cluster.client, TREE, tmp_path / TREE)
+
+    def some_fail(client: Any, what: str, task: Any, parts: Any, progress: Any) -> Any:
+        for share, report in done(client, what, task, parts, progress):
+            yield share, OSError(errno.EIO, "it broke") if share.number == 2 else report
+
+    with patch("dgenfs.distributed.verifying.done", some_fail):
+        file = verify(cluster.client, tmp_path / FILE, FILE)
+        tree = verify(cluster.client, tmp_path / TREE, TREE)
+    assert isinstance(file, FileReport)
+    found = [(extent.start, extent.end, extent.kind) for extent in file.extents]
+    assert found == [(RANGE, 2 * RANGE, Kind.UNREADABLE)]
+    assert file.ranges == [(0, file.size)]
+    assert isinstance(tree, TreeReport)
+    assert tree.files == find(TREE).spec.files
+    assert 0 < tree.identical_files < tree.files
+    assert tree.unreadable[0].path == "."
+    assert tree.unreadable[0].reason.endswith(": it broke")
 
 
 def test_what_cannot_be_reached_is_told(cluster: Cluster, tmp_path: Path) -> None:
