@@ -14,7 +14,7 @@ from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.copies import Content, Copies, Progress
 from dgenfs.verifying.mixed import tree_of
 from dgenfs.verifying.reports import MAX_PATHS, DirectoryReport, TreeReport, Unreadable
-from dgenfs.verifying.streams import Stream, compared_stream
+from dgenfs.verifying.streams import Stream, compared_stream, read_some
 from dgenfs.verifying.windows import Window
 
 BLOCK = 512  # bytes; an archive ends with two of zeros
@@ -64,7 +64,7 @@ class _Ahead:
 
     def read(self, length: int) -> bytes:
         """Return at most ``length`` bytes, none at the end."""
-        got = self._stream.readinto(self._buffer[:length].data) or 0
+        got = read_some(self._stream, self._buffer[:length])
         self._last = self._buffer[:got].tobytes()
         self._position += got
         return self._last

@@ -29,24 +29,47 @@ class Stream(Protocol):
         """Fill a part of ``buffer``; return how many bytes, 0 at the end."""
 
 
-class _Fifo(io.FileIO):
+def read_some(stream: Stream, buffer: NDArray[np.uint8]) -> int:
+    """Fill a part of ``buffer``; return how many bytes, 0 at the end.
+
+    Raises:
+        BlockingIOError: the stream does not block, and has no bytes at the moment: no end.
+    """
+    got = stream.readinto(buffer.data)
+    if got is None:
+        raise BlockingIOError(errno.EAGAIN, "has no bytes yet: give a stream that waits for them")
+    return got
+
+
+class _Input(io.FileIO):
+    """Standard input, which waits for bytes though who shares it may have it not block."""
+
+    def readinto(self, buffer: Any) -> int:
+        while (got := super().readinto(buffer)) is None:
+            self._poll(None)
+        return got
+
+    def _poll(self, milliseconds: int | None) -> bool:
+        polled = select.poll()
+        polled.register(self, select.POLLIN)
+        return bool(polled.poll(milliseconds))
+
+
+class _Fifo(_Input):
     """A FIFO that somebody writes to."""
 
     def __init__(self, path: str) -> None:
         super().__init__(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         self._first = b""
-        polled = select.poll()
-        polled.register(self, select.POLLIN)
-        if not polled.poll(WRITER_MILLISECONDS):
+        if not self._poll(WRITER_MILLISECONDS):
             # Nobody has written; a read says whether nobody can (pipe(7)).
             with suppress(BlockingIOError):
                 self._first = os.read(self.fileno(), 1)
                 if not self._first:
                     self.close()
                     raise OSError(errno.EPIPE, "nobody writes to it: start its writer first", path)
-        os.set_blocking(self.fileno(), True)
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         if not self._first:
             return super().readinto(buffer)
         buffer[:1] = self._first
@@ -60,7 +83,7 @@ def opened_stream(path: str) -> io.FileIO:
     Raises:
         OSError: it cannot be opened, or nobody writes to it.
     """
-    return io.FileIO(0, closefd=False) if path == STDIN else _Fifo(path)
+    return _Input(0, closefd=False) if path == STDIN else _Fifo(path)
 
 
 def compared_stream(
@@ -121,7 +144,7 @@ class _Reader:
         """Fill ``buffer``, less at the end; return how many bytes."""
         done = 0
         while done < buffer.size:
-            got = self._stream.readinto(buffer[done:].data)
+            got = read_some(self._stream, buffer[done:])
             if not got:
                 break
             done += got

@@ -3,6 +3,7 @@
 import io
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,24 @@ def test_a_stream_that_fails(verifier: Verifier) -> None:
 
     with pytest.raises(OSError, match="Input/output error"):
         verifier.verify_stream(Failing(), "-", file_of())
+
+
+def test_a_stream_that_does_not_wait_has_not_ended(verifier: Verifier) -> None:
+    """Else what comes after a pause would not be in excess."""
+    ends = os.pipe()
+    try:
+        os.set_blocking(ends[0], False)
+        os.write(ends[1], right("4096"))
+        stream = io.FileIO(ends[0], closefd=False)
+        with pytest.raises(BlockingIOError, match="has no bytes yet"):
+            verifier.verify_stream(stream, "-", file_of("4096"))
+    finally:
+        for end in ends:
+            os.close(end)
+    pause = "import os, time; os.set_blocking(1, False); os.write(1, b'{}'); time.sleep({})"
+    slow = f'{sys.executable} -c "{pause.format("x" * 4096, 1)}; os.write(1, bytes(9))"'
+    done = run("sh", "-c", f"{slow} | {DGENFS} verify - --as 4096", code=1)
+    assert b"the file has 4105 B instead of 4096 B" in done.out
 
 
 def test_standard_input_and_fifos(tmp_path: Path) -> None:
