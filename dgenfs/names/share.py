@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 RANGE = 64 << 20  # bytes; where parts of one file meet
-MAX_COUNT = 10**9
+MAX_COUNT = 10**6  # as who merges their reports names those that are missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Share:
 
     Attributes:
         number: 1 to ``count``.
-        count: 1 to 10^9.
+        count: 1 to MAX_COUNT.
     """
 
     number: int = 1

@@ -37,6 +37,10 @@ class PartReport:
         """
         try:
             document = json.loads(text)
+            if "parts" in document:
+                raise ValueError("merge made it: give the reports of the parts themselves")
+            if not (document["reports"] or document["unchecked"]):
+                raise ValueError("it reports on nothing")
             part = document.get("part", {"number": 1, "count": 1})
             share = Share(int(part["number"]), int(part["count"]))
             if not 1 <= share.number <= share.count <= MAX_COUNT:

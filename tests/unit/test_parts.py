@@ -175,6 +175,18 @@ def test_reports_that_do_not_merge(tmp_path: Path) -> None:
             PartReport.parse(text, "d.json")
 
 
+def test_what_merge_made_hides_no_missing_part(tmp_path: Path) -> None:
+    path = tmp_path / "4x500"
+    write(path.name, path)
+    half = tmp_path / "half.json"
+    one = reported(path, Share(1, 2), tmp_path)
+    half.write_bytes(run("dgenfs", "merge", one, "--json", code=2).out)
+    done = run("dgenfs", "merge", half, code=2)
+    assert "merge made it: give the reports of the parts" in done.err
+    with pytest.raises(ValueError, match="it reports on nothing"):
+        PartReport.parse('{"reports": [], "unchecked": []}', "e.json")
+
+
 def test_whole_runs_stand_side_by_side(tmp_path: Path) -> None:
     for name in ("3000", "4000"):
         write(name, tmp_path / name)
