@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
 
@@ -78,6 +78,8 @@ class OpenFile:
         if caching is Caching.DIRECT and not self.around_cache:
             raise ValueError(f"{path}: its file system has no O_DIRECT; leave out --direct")
         if caching is Caching.ANEW:
+            with suppress(OSError):  # what this host wrote and has not sent yet is not dropped
+                os.fsync(descriptor)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         if not self.around_cache:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
