@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from dgenfs.api.chunks import Chunk, Progress, chunks_of, new_file, write_chunks
@@ -35,11 +35,12 @@ def write_members(
 
     Raises:
         FileExistsError: a file is there, and ``over`` is not given.
+        NotADirectoryError: a link, or a file, stands where a directory should.
         OSError: a file cannot be written; those that are whole stay.
     """
     with suppress(FileExistsError):
         folder.mkdir()
-    with naming(folder), opened(folder, DIRECTORY) as descriptor:
+    with opened(folder, DIRECTORY) as descriptor:  # whose error names it
         write_chunks(_chunks(folder, descriptor, members, over=over), progress)
         sync_file_system(descriptor, folder)
 
@@ -58,6 +59,7 @@ def _chunks(
         above = inside.rpartition("/")[0]
         if above != made:
             make_directories(folder, [above])
+            _require_own(folder, descriptor, above)
             made = above
         there = os.path.lexists(folder / inside)
         if there and not over:
@@ -68,6 +70,13 @@ def _chunks(
             with naming(folder / inside):
                 os.unlink(inside, dir_fd=descriptor)
         yield from new_file(inside, file.view(), folder, descriptor)
+
+
+def _require_own(folder: Path, descriptor: int, inside: str) -> None:
+    """Raise NotADirectoryError if a link stands where a directory should: it leads elsewhere."""
+    with naming(folder / inside), ExitStack() as above:
+        for part in Path(inside).parts:
+            descriptor = above.enter_context(opened(part, DIRECTORY, descriptor))
 
 
 def write_ranges(
@@ -88,8 +97,8 @@ def write_ranges(
         over: write over what is there.
 
     Raises:
-        FileExistsError: what is there is no file, or not of the size that it will have, or holds
-            data in a range, and ``over`` is not given.
+        FileExistsError: what is there is no file, or has other names too; or it is not of the size
+            that it will have, or holds data in a range, and ``over`` is not given.
         OSError: it cannot be written; what is written stays.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -98,6 +107,9 @@ def write_ranges(
         if not stat.S_ISREG(there.st_mode):
             rule = "is no regular file: parts are written to files and directories"
             raise FileExistsError(f"{path}: {rule}")
+        if there.st_nlink > 1:
+            rule = f"has {there.st_nlink} names, all of which a part in place would change"
+            raise FileExistsError(f"{path}: {rule}: remove the others, or it")
         if there.st_size not in (0, source.size) and not over:
             rule = f"is there already, and has {there.st_size} B instead of {source.size} B"
             raise FileExistsError(f"{path}: {rule}; --resume makes it what it should be")

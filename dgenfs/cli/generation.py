@@ -112,8 +112,10 @@ class Generation:
         if self.dask is not None and self.share != WHOLE:
             raise ValueError(f"--dask {self.dask}: writes all parts, so leave out --part")
         output = _path_of(self.output)
-        if output is None or not is_url(output):
+        if output is None or (not is_url(output) and isinstance(node, File)):
             where = str(target(output, name))
+        elif not is_url(output):
+            where = output  # the place itself, as it is there when the second part comes
         elif output.endswith("/") and isinstance(node, File):
             where = output + PurePath(name).name
         else:

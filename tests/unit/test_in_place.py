@@ -8,6 +8,7 @@ import oracle
 import pytest
 from writing import ignore, is_whole, write
 
+from dgenfs.cli.generation import Generation
 from dgenfs.distributed import writing
 from dgenfs.distributed.writing import write_part
 from dgenfs.names import share as shares
@@ -137,6 +138,56 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
         part("8x5000", tree / "000002.bin", resume=True)
     with pytest.raises(FileNotFoundError):
         part("8x5000", tmp_path / "none" / "tree")
+
+
+def test_an_error_names_the_file(tmp_path: Path) -> None:
+    tree = tmp_path / "8x5000"
+    tree.mkdir()
+    plain = os.pwrite
+
+    def pwrite(descriptor: int, rest: memoryview, at: int) -> int:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().name == "000003.bin":
+            raise OSError(28, "No space left on device")
+        return plain(descriptor, rest, at)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        with pytest.raises(OSError, match=r"No space left.*8x5000/000003\.bin"):
+            write_part(find("8x5000"), str(tree), WHOLE, resume=False, progress=ignore)
+    write_part(find("8x5000"), str(tree), WHOLE, resume=True, progress=ignore)
+    assert is_whole(tree, tree.name)
+
+
+def test_other_names_of_a_file_keep_what_they_have(tmp_path: Path) -> None:
+    path, snapshot = tmp_path / "300000", tmp_path / "snapshot"
+    write(path.name, path)
+    path.write_bytes(b"damaged")
+    snapshot.hardlink_to(path)
+    with pytest.raises(FileExistsError, match="has 2 names, all of which"):
+        write_part(find("300000"), str(path), WHOLE, resume=True, progress=ignore)
+    assert snapshot.read_bytes() == b"damaged"
+    snapshot.unlink()
+    write_part(find("300000"), str(path), WHOLE, resume=True, progress=ignore)
+    assert is_whole(path, path.name)
+
+
+def test_a_link_in_the_place_of_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/0001").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError, match="0001"):
+        write_part(find("10x500_f3"), str(tmp_path / "tree"), WHOLE, resume=True, progress=ignore)
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_second_part_goes_where_the_first_is(tmp_path: Path) -> None:
+    """As the command is given: a directory that is there is the tree's, not one above it."""
+    for number in (1, 2, 2):
+        share = Share(number, 2)
+        target = str(tmp_path / "run1")
+        resume = (tmp_path / "run1").exists()
+        Generation(target, "0", None, False, share, resume).write("10x500_f3")
+    assert is_whole(tmp_path / "run1", "10x500_f3")
 
 
 def test_a_data_set(tmp_path: Path) -> None:
