@@ -1,6 +1,6 @@
 """Files of a tree, made and checked many in one call: a small one costs its system calls.
 
-Called by dgenfs.api.publishing and dgenfs.verifying.verifier, for files that fit in one buffer.
+Called by dgenfs.api.publishing and dgenfs.verifying.trees, for files that fit in one buffer.
 What is not as it should be is only found here; what it is, the caller finds out.
 """
 

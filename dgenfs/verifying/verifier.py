@@ -117,7 +117,7 @@ class Verifier:
             file: number of the file in a tree.
             progress: see the class.
             share: the part of it to compare.
-            window: the bytes of it that the copy holds, and where, instead of a share.
+            window: the bytes of it that the copy holds, and where; not with a share.
 
         Raises:
             NotAFileError: ``path`` is neither.
@@ -148,6 +148,8 @@ class Verifier:
         window: Window | None,
         progress: Progress,
     ) -> FileReport:
+        if window is not None and share != WHOLE:
+            raise ValueError(f"part {share} and a window: give one, as each says what to compare")
         window = window or Window.of(content.view.size, share)
         window.require_within(content.view.size, content.name)
         place = self._place(path)

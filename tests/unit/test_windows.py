@@ -91,6 +91,12 @@ def test_a_window_past_the_end(verifier: Verifier, tmp_path: Path) -> None:
         verifier.verify_file(tmp_path / "p", find(NAME).spec, window=window)
 
 
+def test_a_window_and_a_share(verifier: Verifier, tmp_path: Path) -> None:
+    window = Window(0, 100, 0, ends=True)
+    with pytest.raises(ValueError, match="part 1/2 and a window: give one"):
+        verifier.verify_file(tmp_path, find(NAME).spec, share=Share(1, 2), window=window)
+
+
 def checked(path: Path | str, range_: Range, name: str = NAME) -> Verification:
     verification = Verification(Options(name, (), False, (), range=range_))
     verification.check([str(path)])
