@@ -15,6 +15,7 @@ from dgenfs.kernels.trees import find_different
 from dgenfs.machine.threads import in_order
 from dgenfs.names.catalog import Directory, File
 from dgenfs.names.data_set import ProfileDirectory
+from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX
 from dgenfs.names.share import Share
 from dgenfs.names.spec import Spec
@@ -114,7 +115,7 @@ class TreeCheck:
             elif isinstance(other, FileReport):
                 if not other.identical:  # which is none of those that are counted
                     self._report.add_file(other)
-            elif excluded.fullmatch(other.rpartition("/")[2]):
+            elif excluded.fullmatch(other.rstrip("/").rpartition("/")[2]):
                 self._report.add_excluded(other)
             else:
                 self._report.add_unexpected(other)
@@ -130,18 +131,40 @@ class TreeCheck:
         """
         spec = directory.spec
         try:
-            names = self._place.names(inside)
-            while some := list(islice(names, LISTED)):
-                for name in _unknown(some, spec, directory.number):
+            listed = self._listed(inside)
+            while some := list(islice(listed, LISTED)):
+                unknown = set(_unknown([name for name, _ in some], spec, directory.number))
+                for name, is_directory in some:
                     other = f"{inside}/{name}" if inside else name
-                    number = spec.directory_index(name) if directory.number is None else None
-                    if number is None:
+                    number = None
+                    if name in unknown and directory.number is None:
+                        number = spec.directory_index(name)
+                    if is_directory and number is None:
+                        yield other if name in unknown else f"{other}/"
+                    elif name not in unknown:
+                        continue
+                    elif number is None:
                         yield self._beside(directory, name, other)
+                    elif is_directory is False:
+                        yield other
                     else:
                         yield from self.others_of_tree(Directory(spec, number), other)
         except OSError as error:
             no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
             yield inside if inside and no_directory else Unreadable.of(inside or ".", error)
+
+    def _listed(self, inside: str) -> Iterator[tuple[str, bool | None]]:
+        """Yield names, and whether each is a directory's; None if nothing else can have it too.
+
+        In a store an object ``000001.bin`` stands beside others whose keys begin with
+        ``000001.bin/``, and either may be one too many.
+        """
+        if isinstance(self._place, Folder):
+            for name in self._place.names(inside):
+                yield name, None
+            return
+        for entry in self._place.entries(inside):
+            yield entry.name, entry.is_directory or (None if entry.size is None else False)
 
     def _beside(self, directory: Directory, name: str, other: str) -> Result:
         """Return what is found in an index beside a tree's file, the path of anything else."""
@@ -159,13 +182,19 @@ class TreeCheck:
         for directory in (data_set, *data_set.below()):
             inside = data_set.path_of(directory) if directory != data_set else ""
             try:
-                for name in self._place.names(inside):
+                for name, is_directory in self._listed(inside):
+                    other = f"{inside}/{name}" if inside else name
                     if not directory.holds(name):
-                        yield f"{inside}/{name}" if inside else name
+                        yield other
+                    elif is_directory is not None:
+                        is_file = isinstance(directory.child(name), ProfileFile)
+                        if is_directory == is_file:
+                            yield f"{other}/" if is_directory else other
             except FileNotFoundError:
                 continue
             except NotADirectoryError:
-                yield inside
+                if isinstance(self._place, Folder):  # else the listing above it has told
+                    yield inside
             except OSError as error:
                 yield Unreadable.of(inside or ".", error)
 
