@@ -13,7 +13,7 @@ from dgenfs.names.tree_files import file_of_copy, is_number
 from dgenfs.verifying.copies import Copies, Progress
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.places import Entry, Place
-from dgenfs.verifying.reports import DirectoryReport, FileReport, Unreadable
+from dgenfs.verifying.reports import DirectoryReport, FileReport, Unreadable, reason
 from dgenfs.verifying.trees import compared_tree
 from dgenfs.verifying.walking import walk
 
@@ -71,7 +71,13 @@ class Mixed:
                 for inside, node in some:
                     assert isinstance(node, Directory)
                     below = place.below(inside)
-                    report.add(compared_tree(copies, below, node, self._excluded, progress, share))
+                    try:
+                        report.add(
+                            compared_tree(copies, below, node, self._excluded, progress, share)
+                        )
+                    except OSError as error:
+                        why = reason(error).removeprefix(f"{below.path}: ")
+                        self._add_unchecked(report, Unreadable(inside, why))
                 continue
             files = ((inside, node) for inside, node in some if isinstance(node, File))
             for _, result in copies.found_all(place, files, room, progress, share):
