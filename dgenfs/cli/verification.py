@@ -184,7 +184,8 @@ class Verification:
             raise unnamed
         if options.data_set is not None:
             if path == STDIN or is_url(path):
-                return options.data_set.top.find((options.as_name or "").split("/"))
+                name = (options.as_name or "").rstrip("/")  # none is all of it
+                return options.data_set.top.find(name.split("/") if name else ())
             return expected_by_profile(Path(path), options.as_name, options.data_set)
         if path == STDIN:
             return expected_as(path, options.as_name or "", directory=False)

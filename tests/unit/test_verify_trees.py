@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from mounting import DGENFS
 from privileges import BY_THE_MODE
 from processes import run
-from writing import ignore
+from profile_sets import SETS
+from writing import ignore, write
 
 from dgenfs import Spec
-from dgenfs.api.publishing import write_tree
+from dgenfs.api.publishing import write_data_set, write_tree
+from dgenfs.cli.verification import Options, Verification
+from dgenfs.names.profile import read
 from dgenfs.names.spec import BATCH
 from dgenfs.verifying.findings import Extent, Kind
-from dgenfs.verifying.reports import TreeReport
+from dgenfs.verifying.reports import TreeReport, Unreadable
 from dgenfs.verifying.trees import LISTED
 from dgenfs.verifying.verifier import Verifier
 
@@ -188,3 +192,64 @@ def test_a_tree_that_may_not_be_entered(tmp_path: Path) -> None:
     (report,) = json.loads(done.out)["reports"]
     assert [one["path"] for one in report["unreadable"]] == [spec.path(file) for file in range(3)]
     assert report["identical_files"] == report["missing_files"] == report["unexpected_files"] == 0
+
+
+@pytest.fixture
+def keys() -> Iterator[MemoryFileSystem]:
+    """A store that is empty before and after."""
+    memory = MemoryFileSystem()
+    memory.store.clear()
+    yield memory
+    memory.store.clear()
+
+
+def put(memory: MemoryFileSystem, key: str) -> None:
+    """Add an object whatever other keys begin with its own, as object stores do."""
+    memory.store[key] = MemoryFile(memory, key, b"more")
+
+
+def test_keys_that_begin_with_an_objects(keys: MemoryFileSystem, tmp_path: Path) -> None:
+    """What stands in a store beside an object, or a prefix, of the same name is unexpected."""
+    write("6x3000_f2", tmp_path / "tree")
+    (tmp_path / "mine.toml").write_text(SETS)
+    top = read(str(tmp_path / "mine.toml")).top
+    write_data_set(top, tmp_path / "set", ignore)
+    keys.put(f"{tmp_path}/tree", "/", recursive=True)
+    keys.put(f"{tmp_path}/set", "/", recursive=True)
+    spec = Spec.parse("6x3000_f2")
+    with Verifier() as verifier:
+        assert verifier.verify_tree("memory://tree", spec).identical
+        assert verifier.verify_data_set("memory://set", top).identical
+        file = next(iter(top.members()))[0]
+        for key in ("tree/0000/000001.bin/x", "tree/0002", f"set/{file}/x", "set/train"):
+            put(keys, f"/{key}")
+        tree = verifier.verify_tree("memory://tree", spec)
+        some = verifier.verify_data_set("memory://set", top)
+    assert (tree.identical_files, sorted(tree.unexpected)) == (6, ["0000/000001.bin/", "0002"])
+    assert (some.identical_files, sorted(some.unexpected)) == (top.files, ["train", f"{file}/"])
+
+
+@pytest.mark.parametrize("name", [None, "train/", "train"])
+def test_a_data_set_in_a_store(keys: MemoryFileSystem, tmp_path: Path, name: str | None) -> None:
+    (tmp_path / "mine.toml").write_text(SETS)
+    data_set = read(str(tmp_path / "mine.toml"))
+    write_data_set(data_set.top, tmp_path / "set", ignore)
+    keys.put(f"{tmp_path}/set", "/", recursive=True)
+    verification = Verification(Options(name, (), False, (), data_set=data_set))
+    verification.check([f"memory://set/{name or ''}"])
+    assert (verification.unchecked, verification.code) == ([], 0)
+
+
+def test_a_tree_that_cannot_be_reached_hides_no_other(tmp_path: Path) -> None:
+    names = ("1x3000", "2x3000", "3x3000")
+    for name in names:
+        write(name, tmp_path / name)
+
+    def remove(_: int) -> None:
+        shutil.rmtree(tmp_path / "2x3000", ignore_errors=True)
+
+    with Verifier() as verifier:
+        found = verifier.verify_directory(tmp_path, remove)
+    assert [Path(one.path).name for one in found.reports] == ["1x3000", "3x3000"]
+    why = "is not a directory, and 2x3000 is a tree"
+    assert found.unchecked == [Unreadable(str(tmp_path / "2x3000"), why)]
