@@ -94,9 +94,13 @@ def _file(report: FileReport, hint: str | None = None) -> RenderableType:
 
 def _compared(report: FileReport) -> str:
     """Return the bytes that were compared, and of how many if these are more."""
-    compared = sum(end - start for start, end in report.ranges)
+    compared = _length(report)
     whole = size(report.expected_size)
     return whole if compared == report.expected_size else f"{size(compared)} of {whole}"
+
+
+def _length(report: FileReport) -> int:
+    return sum(end - start for start, end in report.ranges)
 
 
 def _extents(report: FileReport) -> Table:
@@ -127,7 +131,8 @@ def _damage(report: FileReport) -> Iterator[str]:
         yield f"{size(wrong)} wrong of {size(report.expected_size)} in {sectors} of {SECTOR} B"
     for kind, length in elsewhere.items():
         yield f"{size(length)} {_NOT_COMPARED[kind]}"
-    if not wrong and min(report.size, report.expected_size) > elsewhere.get(Kind.UNREADABLE, 0):
+    rest = min(report.size, report.expected_size) > elsewhere.get(Kind.UNREADABLE, 0)
+    if rest and not wrong and _length(report) == report.expected_size:
         yield "the rest is identical"
 
 

@@ -131,7 +131,11 @@ def test_what_is_wrong_is_told_apart(
     found = FileReport(Path("copy"), "1M_d1_c1.bin", 0, expected, size, wrong_sectors=sectors)
     for extent in extents:
         found.add(extent)
+    found.ranges = [(0, expected)]
     assert lines(render.as_text(found))[0] == f"copy: different, {head}"
+    found.ranges = [(0, expected // 2)]  # the rest is another part's
+    shown = head.replace(", the rest is identical", "") if expected else head
+    assert lines(render.as_text(found))[0] == f"copy: different, {shown}"
     assert found.readable == (not any(extent.kind is Kind.UNREADABLE for extent in extents))
 
 
