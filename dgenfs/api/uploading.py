@@ -4,6 +4,7 @@ What is sent is generated into buffers that are used again and again, which the 
 gets as they are.
 """
 
+import errno
 import io
 import secrets
 import threading
@@ -20,7 +21,7 @@ from dgenfs.api.multipart import MAX_PARTS, Multipart
 from dgenfs.content.view import View
 from dgenfs.kernels.digests import Patience, until
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import S3, Store, translated
+from dgenfs.machine.stores import S3, Store, StoreError, translated
 from dgenfs.machine.threads import in_order
 from dgenfs.names.catalog import Directory
 from dgenfs.names.data_set import ProfileDirectory
@@ -277,6 +278,7 @@ class _Uploads:
                 finally:
                     with translated(store.url):
                         file.close()
+                _require_whole(store, part, source.size)
                 with translated(store.url):
                     fs.mv(part, store.path)
             except BaseException:
@@ -295,6 +297,19 @@ class _Uploads:
             with translated(store.url):
                 file.write(data)
             self._advance(len(data))
+
+
+def _require_whole(store: Store, path: str, size: int) -> None:
+    """Raise StoreError unless a server has all bytes of a file that was written there.
+
+    Paramiko drops what the server says of pipelined writes that are under way at the end.
+    """
+    there = 0
+    with suppress(FileNotFoundError), translated(store.url):
+        there = store.fs.info(path)["size"]
+    if there != size:
+        rule = f"the server keeps {there} of {size} bytes: it may be full, or have a quota"
+        raise StoreError(errno.EIO, rule, store.url)
 
 
 class _Reader(io.RawIOBase):
