@@ -1,5 +1,6 @@
 """One part of what a name says, written where it belongs beside the others."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def write_part(
     """
     with Verifier() as verifier:
         if is_url(target):
-            _upload(verifier, node, open_store(target), share, resume, progress)
+            _upload(verifier, node, target, share, resume, progress)
         elif isinstance(node, File):
             ranges = _ranges(node, share)
             if resume and Path(target).exists():
@@ -58,24 +59,31 @@ def write_part(
 def _upload(
     verifier: Verifier,
     node: File | Directory | ProfileDirectory,
-    store: Store,
+    url: str,
     share: Share,
     resume: bool,
     progress: Progress,
 ) -> None:
     """Write a part to a store: objects that are whole, each by one host."""
+    store = open_store(url)
+    lock = threading.Lock()
+
+    def advance(length: int) -> None:
+        with lock:  # what is right is told by this thread, what is written by others
+            progress(length)
+
     if not isinstance(node, File):
         members: Iterator[Member] = iter(node.members(share))
         if resume:
-            members = verifier.lacking(store.url, members, progress)
+            members = verifier.lacking(url, members, advance)
         else:
             _require_free(store, node, share)
-        upload_directory(node, store, progress, members=members, force=True)
+        upload_directory(node, store, advance, members=members, force=True)
         return
     if share != WHOLE:
         raise ValueError(f"{store.url}: an object is written whole: part {share} is of a tree")
     right = resume and store.info() is not None
-    if right and verifier.verify_file(store.url, node.spec, node.number).identical:
+    if right and verifier.verify_file(url, node.spec, node.number).identical:
         progress(node.size)
     else:
         upload_file(node.view(), store, progress, force=resume)

@@ -5,6 +5,8 @@ import os
 import pickle
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,36 @@ def test_parts_of_a_bucket(s3: Any) -> None:
     assert verified(url, TREE, Share(2, 3)).files == 20
     with pytest.raises(ValueError, match="an object is written whole: part 2/3 is of a tree"):
         write_part(find("1M"), f"{url}/1M", Share(2, 3), resume=False, progress=ignore)
+
+
+def test_a_server_whose_password_is_in_the_url(rclone_sftp: Server) -> None:
+    """What is right is left there; one thread at a time tells what is done."""
+    told: list[int] = []
+    telling = threading.Lock()
+
+    def progress(length: int) -> None:
+        assert telling.acquire(blocking=False), "another thread tells, too"
+        time.sleep(0.002)
+        told.append(length)
+        telling.release()
+
+    given = rclone_sftp.options["sftp"]
+    login = f"{given['username']}:{given['password']}@127.0.0.1:{given['port']}"
+    folder = rclone_sftp.folder / "resumed"
+    name = "100x5000_c2"
+    for target in (f"sftp://{login}/resumed/tree", f"sftp://{login}/resumed/one"):
+        node = find(name if target.endswith("tree") else "5000_c2")
+        if not folder.is_dir():
+            open_store(f"sftp://{login}/").fs.makedirs("/resumed")
+        write_part(node, target, Share(), resume=False, progress=ignore)
+        times = {path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+        if target.endswith("tree"):
+            for path in sorted((folder / "tree").iterdir())[::2]:
+                path.unlink()
+        write_part(node, target, Share(), resume=True, progress=progress)
+        now = {path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+        assert len(now & times) == (50 if target.endswith("tree") else 101)
+    assert sum(told) == 101 * 5000
 
 
 def listed(s3: Any, prefix: str) -> list[Any]:
