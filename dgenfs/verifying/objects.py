@@ -164,7 +164,9 @@ class Object:
         self._data: bytes | None = None
         if 0 < expected <= CHUNK:
             self._data = self._first(expected)
-        if self._data is None or len(self._data) > expected:
+            if len(self._data) > expected:
+                self._data = None  # only its start
+        if self._data is None:
             self._state = self._look()
             self.size: int = self._state[0]
         else:
@@ -213,7 +215,7 @@ class Object:
 
     def changed(self) -> bool:
         """Return whether another object has its name by now, or none has."""
-        if self._data is not None and len(self._data) == self.size:
+        if self._data is not None:
             return False  # one GET is of one object
         was = self._state
         try:

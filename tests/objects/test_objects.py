@@ -193,6 +193,9 @@ def test_a_range_of_an_object(s3: Any) -> None:
         window = Window(1 << 20, 1 << 20, 4096, ends=True)
         report = verifier.verify_file(f"s3://{BUCKET}/ranges/p", spec, window=window)
         assert [one.kind for one in report.extents] == [Kind.EXCESS]
+        s3.put_object(Bucket=BUCKET, Key="ranges/q", Body=b"x" * 4096 + data)
+        window = Window(0, 4 << 20, 4096, ends=True)
+        assert verifier.verify_file(f"s3://{BUCKET}/ranges/q", spec, window=window).identical
 
 
 @pytest.mark.usefixtures("configured")
