@@ -176,6 +176,17 @@ def rclone_http(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def python_http(folder: Path) -> Iterator[Server]:
+    """HTTP by Python, which knows no ranges; of ``folder / "data"``."""
+    (folder / "data").mkdir()
+    command = [sys.executable, "-u", "-m", "http.server", "0"]
+    command += ["--bind", "127.0.0.1", "--directory", "data"]
+    with _running(command, folder, {}) as (process, log_path):
+        port = _said(process, log_path, r"Serving HTTP on 127\.0\.0\.1 port (\d+)")
+        yield Server(process, log_path, f"http://127.0.0.1:{port}/")
+
+
+@contextmanager
 def rclone_webdav(folder: Path) -> Iterator[Server]:
     """HTTP that takes PUT requests, by rclone; of ``folder / "data"``."""
     with _rclone_serving(folder, ["webdav"]) as (process, log_path, address):

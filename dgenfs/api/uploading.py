@@ -21,7 +21,7 @@ from dgenfs.api.multipart import MAX_PARTS, Multipart
 from dgenfs.content.view import View
 from dgenfs.kernels.digests import Patience, until
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import S3, Store, StoreError, translated
+from dgenfs.machine.stores import HTTP, S3, Store, StoreError, translated
 from dgenfs.machine.threads import in_order
 from dgenfs.names.catalog import Directory
 from dgenfs.names.data_set import ProfileDirectory
@@ -192,7 +192,7 @@ class _Uploads:
                 yield self._whole(store, source)
             elif store.protocol in S3:
                 yield from self._parts(store, source)
-            elif store.protocol in ("http", "https"):
+            elif store.protocol in HTTP:
                 yield self._body(store, source)
             else:
                 yield self._stream(store, source)
@@ -207,7 +207,7 @@ class _Uploads:
         def put(buffer: _Buffer) -> None:
             body = buffer.filled(source, 0, source.size)
             # Azure's library takes a bytearray for a list of numbers.
-            data = body if store.protocol in (*S3, "http", "https") else bytes(body)
+            data = body if store.protocol in (*S3, *HTTP) else bytes(body)
             with translated(store.url):
                 self._requests.run(store.fs._pipe_file(store.path, data))
             self._advance(source.size)

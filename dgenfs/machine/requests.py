@@ -1,11 +1,59 @@
-"""Requests of threads to stores whose libraries are asynchronous, which can be given up."""
+"""Requests to stores: of ranges, and of threads that can give them up."""
 
 import asyncio
+import errno
+import re
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
 
-from dgenfs.machine.stores import Store
+from dgenfs.machine.stores import HTTP, Store, translated
+
+
+def read_range(store: Store, start: int, end: int) -> bytes:
+    """Return the bytes [start, end) of an object, fewer where it ends before.
+
+    Raises:
+        MissingObjectError: it is not there.
+        StoreError: it cannot be read; also of no bytes, where the store has no such range.
+    """
+    fs = store.fs
+    with translated(store.url):
+        if store.protocol in HTTP:
+            request = _http_range(fs, store.path, start, end)
+            got: bytes = asyncio.run_coroutine_threadsafe(request, fs.loop).result()
+        else:
+            got = fs.cat_file(store.path, start=start, end=end)
+    return got[: end - start]
+
+
+async def _http_range(fs: Any, url: str, start: int, end: int) -> bytes:
+    """Return a range of what a web server has.
+
+    fsspec takes whatever a server sends for the range, and keeps all of it.
+
+    Source: RFC 9110, sections 14 and 15.3.7: a server may ignore ranges, and send all.
+    """
+    options = dict(fs.kwargs)
+    wanted = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
+    headers = {**options.pop("headers", {}), **wanted}
+    session = await fs.set_session()
+    async with session.get(fs.encode_url(url), headers=headers, **options) as answer:
+        if answer.status == 404:
+            raise FileNotFoundError(url)
+        answer.raise_for_status()
+        first = 0
+        if answer.status == 206:
+            told = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+            first = int(told[1]) if told else -1
+        if first != start:
+            text = "the server gives no ranges of objects; curl URL | dgenfs verify - --as NAME"
+            raise OSError(errno.EIO, f"{text} reads one in order")
+        try:
+            got: bytes = await answer.content.readexactly(end - start)
+        except asyncio.IncompleteReadError as error:
+            got = error.partial
+        return got
 
 
 class Requests:

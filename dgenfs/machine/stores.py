@@ -19,13 +19,14 @@ from urllib.parse import quote
 from dgenfs.machine.libraries import MissingLibraryError
 
 S3 = ("s3", "s3a")
+HTTP = ("http", "https")
 # What pip installs for a protocol; fsspec says it of all others.
 PACKAGES = {
-    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(S3, "s3fs"),
     **dict.fromkeys(("gs", "gcs"), "gcsfs"),
     **dict.fromkeys(("az", "abfs", "abfss"), "adlfs"),
     **dict.fromkeys(("sftp", "ssh"), "paramiko"),
-    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(HTTP, "aiohttp"),
     **dict.fromkeys(("webhdfs", "github", "dbfs"), "requests"),
     "hdfs": "pyarrow",
     "smb": "smbprotocol",
@@ -133,8 +134,7 @@ class Store:
         """
         if self.protocol in S3:
             # Of a prefix with a million objects two are listed.
-            bucket, key, _ = self.fs.split_path(self.path)
-            prefix = f"{key.rstrip('/')}/" if key else ""
+            bucket, prefix = self.bucket_and_prefix()
             with translated(self.url):
                 listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
             # Consoles make an object of the prefix itself, for a directory.
@@ -145,9 +145,14 @@ class Store:
         with translated(self.url):
             return not self.fs.ls(self.path, detail=False)
 
+    def bucket_and_prefix(self) -> tuple[str, str]:
+        """Return the bucket in S3, and what the keys below this place begin with."""
+        bucket, key, _ = self.fs.split_path(self.path)
+        return bucket, f"{key.rstrip('/')}/" if key else ""
+
     def join(self, inside: str) -> "Store":
         """Return the place of a path below this one."""
-        name = quote(inside) if self.protocol in ("http", "https") else inside
+        name = quote(inside) if self.protocol in HTTP else inside
         url = self.url if self.url.endswith("/") else f"{self.url}/"
         path = f"{self.path.rstrip('/')}/{name}" if self.path else name
         return Store(url + inside, path, self._systems)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from dgenfs.machine.stores import Store, StoreError, open_store, translated
+from dgenfs.machine.requests import read_range
+from dgenfs.machine.stores import Store, StoreError, open_store
 from dgenfs.machine.threads import in_order
 from dgenfs.verifying.objects import Object, Prefix, is_object
 from dgenfs.verifying.reading import NotAFileError
@@ -92,9 +93,8 @@ def _block(asked: tuple[Store, int, int]) -> Block:
     store, start, length = asked
     data: bytes | OSError = b""
     try:
-        with translated(store.url):
-            if length:
-                data = store.fs.cat_file(store.path, start=start, end=start + length)[:length]
+        if length:
+            data = read_range(store, start, start + length)
     except StoreError as error:
         data = error
     return Block(store.url, start, length, data)

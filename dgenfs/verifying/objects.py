@@ -9,7 +9,9 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from dgenfs.machine.requests import read_range
 from dgenfs.machine.stores import (
+    HTTP,
     S3,
     MissingObjectError,
     Store,
@@ -24,7 +26,6 @@ from dgenfs.verifying.reading import NotAFileError
 
 ALONE = 64 << 20  # bytes of an object that one thread reads by itself
 GET = 8 << 20  # bytes of one ranged GET
-HTTP = ("http", "https")
 # Of what a store tells of an object: what differs once it was written again.
 _STATES = ("ETag", "etag", "md5", "mtime", "LastModified", "last_modified", "generation")
 
@@ -89,8 +90,7 @@ def _keys(store: Store) -> Iterator[Entry]:
 
     Source: Amazon S3 API Reference, ListObjectsV2.
     """
-    bucket, key, _ = store.fs.split_path(store.path)
-    prefix = f"{key.rstrip('/')}/" if key else ""
+    bucket, prefix = store.bucket_and_prefix()
     more: dict[str, str] = {}
     found = False
     while True:
@@ -172,15 +172,10 @@ class Object:
         else:
             self.size = len(self._data)
 
-    def _get(self, start: int, end: int) -> bytes:
-        with translated(self._store.url):
-            got: bytes = self._store.fs.cat_file(self._store.path, start=start, end=end)
-        return got
-
     def _first(self, expected: int) -> bytes:
         """Return an object's bytes, one more than there should be if it has more."""
         try:
-            return self._get(0, expected + 1)[: expected + 1]
+            return read_range(self._store, 0, expected + 1)
         except FileNotFoundError:
             raise
         except StoreError:
@@ -204,8 +199,8 @@ class Object:
         if self._data is not None:
             got = self._data[start : start + length]
         else:
-            got = self._get(start, start + length)
-        data = np.frombuffer(got, np.uint8)[:length]
+            got = read_range(self._store, start, start + length)
+        data = np.frombuffer(got, np.uint8)
         for at in range(0, data.size, CHUNK):
             yield start + at, data[at : at + CHUNK]
         if data.size < length:

@@ -13,6 +13,7 @@ from typing import Any
 
 import oracle
 import pytest
+import servers
 from mounting import DGENFS
 from processes import eventually, run
 from servers import Server
@@ -21,12 +22,13 @@ from writing import ignore, write
 from dgenfs.cli.generation import Generation
 from dgenfs.cli.verification import Options, Verification
 from dgenfs.distributed.writing import write_part
-from dgenfs.machine.stores import open_store
+from dgenfs.machine.stores import StoreError, open_store
 from dgenfs.names.catalog import find
 from dgenfs.names.share import Share
 from dgenfs.verifying import objects
 from dgenfs.verifying.findings import Kind
-from dgenfs.verifying.reports import FileReport, TreeReport
+from dgenfs.verifying.object_blocks import find_objects, read_objects
+from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
 from dgenfs.verifying.verifier import Verifier
 
 # With the commands of this environment: dgenfs, aws.
@@ -216,6 +218,29 @@ def test_parts_of_a_bucket(s3: Any) -> None:
     assert verified(url, TREE, Share(2, 3)).files == 20
     with pytest.raises(ValueError, match="an object is written whole: part 2/3 is of a tree"):
         write_part(find("1M"), f"{url}/1M", Share(2, 3), resume=False, progress=ignore)
+
+
+def test_a_server_without_ranges(tmp_path: Path) -> None:
+    """What it sends is taken for no other range; the start of an object is all that it has."""
+    with servers.python_http(tmp_path) as server:
+        for name in ("1000_c2", "6M_d2", "20M_d2"):
+            content = of(name)
+            (server.folder / name).write_bytes(content)
+        for name in ("1000_c2", "6M_d2"):
+            assert verified(f"{server.url}{name}").identical
+        with (server.folder / "6M_d2").open("ab") as file:
+            file.write(b"x" * 1000)
+        assert verified(f"{server.url}6M_d2").totals.keys() == {Kind.EXCESS}
+        url = f"{server.url}20M_d2"
+        verification = Verification(Options(None, (), False, ()))
+        verification.check([url])
+        assert [one.path for one in verification.unchecked] == [url]
+        assert "the server gives no ranges of objects" in verification.unchecked[0].reason
+        whole: list[Unreadable] = []
+        blocks = list(read_objects(find_objects(url, whole.append), 8 << 20))
+        assert not whole
+        assert blocks[0].data == of("20M_d2")[: 8 << 20]
+        assert [type(block.data) for block in blocks[1:]] == [StoreError, StoreError]
 
 
 def test_a_server_whose_password_is_in_the_url(rclone_sftp: Server) -> None:
