@@ -73,10 +73,11 @@ class FileReport(Findings):
             self.ranges = [(window.at, window.at + window.length)]
         if window.shift:
             self.extents = [extent.moved(window.shift) for extent in self.extents]
+        if window.ends:
+            self.expected_size = window.at + window.length
+        elif window.shift:
             self.expected_size = window.length
-            self.size = max(0, self.size - window.at)
-            if not window.ends:
-                self.size = min(self.size, window.length)
+            self.size = min(max(0, self.size - window.at), window.length)
 
 
 @dataclass(frozen=True, slots=True)

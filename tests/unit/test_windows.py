@@ -84,6 +84,15 @@ def test_where_it_belongs_is_an_offset_of_the_content(verifier: Verifier, tmp_pa
     assert (extent.kind, extent.start, extent.belongs_at) == (Kind.MISPLACED, 8192, 3 << 20)
 
 
+def test_a_window_that_ends_a_copy_says_how_long_it_is(verifier: Verifier, tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes(right()[:5000])
+    for length in (0, 4096):
+        window = Window(0, length, 0, ends=True)
+        report = verifier.verify_file(tmp_path / "p", find(NAME).spec, window=window)
+        assert (report.expected_size, report.size) == (length, 5000)
+        assert report.totals[Kind.EXCESS].wrong_bytes == 5000 - length
+
+
 def test_a_window_past_the_end(verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "p").touch()
     window = Window(9 << 20, 100, 0, ends=True)
