@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ PART = 8 << 20  # bytes; an object of more is sent in parts, as `aws s3` does
 REQUESTS = 16  # small objects under way, as each waits for the store most of its time
 PARTS = 8  # under way; of each, asyncio keeps a copy in the worst case
 BUFFERS = 256 << 20  # bytes of all parts under way, where they are large; but two of them
+LARGE = BUFFERS // REQUESTS  # bytes; of parts of more not every thread may have one
 CLIENTS = 4  # of file servers: sshd refuses some of more than ten that log in at a time
 
 Task = Callable[["_Buffer"], None]
@@ -119,6 +120,10 @@ class _Buffer:
         source.read_into(np.frombuffer(self._bytes, np.uint8), offset, self._patience)
         return self._bytes
 
+    def release(self) -> None:
+        """Keep no memory until the next call."""
+        self._bytes = bytearray()
+
 
 class _Uploads:
     """Objects of one store that are under way."""
@@ -132,6 +137,9 @@ class _Uploads:
         self._multiparts: set[Multipart] = set()
         self._ended = np.zeros(1, np.int64)
         self._patience = until(self._ended)
+        # Nobody knows the largest file of a data set before its turn.
+        large = max(2, BUFFERS // part_size(largest) if largest else 2)
+        self._large = threading.BoundedSemaphore(large)
         if not store.has_objects:
             self._threads = CLIENTS
         elif largest <= PART:
@@ -197,6 +205,10 @@ class _Uploads:
             else:
                 yield self._stream(store, source)
 
+    def _room(self, size: int) -> AbstractContextManager[object]:
+        """Return what to hold while there is memory for a part of ``size``."""
+        return self._large if size > LARGE else nullcontext()
+
     def _advance(self, length: int) -> None:
         with self._lock:
             self._progress(length)
@@ -223,10 +235,15 @@ class _Uploads:
         def part(number: int) -> Task:
             def put(buffer: _Buffer) -> None:
                 start = number * size
-                body = buffer.filled(source, start, min(size, source.size - start))
-                if multipart.put(number, body, self._requests):
-                    self._multiparts.discard(multipart)
-                self._advance(len(body))
+                length = min(size, source.size - start)
+                with self._room(size):
+                    body = buffer.filled(source, start, length)
+                    if multipart.put(number, body, self._requests):
+                        self._multiparts.discard(multipart)
+                    if size > LARGE:
+                        del body
+                        buffer.release()
+                self._advance(length)
 
             return put
 
@@ -244,20 +261,22 @@ class _Uploads:
 
     def _stream(self, store: Store, source: View) -> Task:
         """Return what writes an object in order, through a file of its library."""
+        size = part_size(source.size)
 
         def put(buffer: _Buffer) -> None:
-            with translated(store.url):
-                file = store.fs.open(store.path, "wb", block_size=part_size(source.size))
-            try:
-                self._write(file, store, source, buffer)
-            except BaseException:
-                # To close it would make an object of what was written.
-                with suppress(Exception):
-                    file.discard()
-                file.closed = True
-                raise
-            with translated(store.url):
-                file.close()
+            with self._room(size):
+                with translated(store.url):
+                    file = store.fs.open(store.path, "wb", block_size=size)
+                try:
+                    self._write(file, store, source, buffer)
+                except BaseException:
+                    # To close it would make an object of what was written.
+                    with suppress(Exception):
+                        file.discard()
+                    file.closed = True
+                    raise
+                with translated(store.url):
+                    file.close()
 
         return put
 

@@ -1,7 +1,5 @@
 """Content put into stores: real servers have the bytes that the oracle has."""
 
-import os
-import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -301,28 +299,6 @@ def test_servers_of_files(rclone_sftp: Server, tmp_path: Path) -> None:
                     stopping_after(PART, StoppedError()),
                 )
             assert sorted(path.name for path in folder.iterdir()) == ["one", "tree"]
-
-
-def test_a_server_that_is_full(rclone_sftp: Server, tmp_path: Path) -> None:
-    view = Spec.parse("200000").view(0)
-    process = rclone_sftp.process.pid
-    with rclone_sftp.configured():
-        store = open_store(f"{rclone_sftp.url}full")
-        plain = resource.prlimit(process, resource.RLIMIT_FSIZE, (100_000, -1))
-        try:
-            with pytest.raises(StoreError, match="the server keeps 0 of 200000 bytes"):
-                upload_file(view, store, ignore)
-        finally:
-            resource.prlimit(process, resource.RLIMIT_FSIZE, plain)
-    assert not (rclone_sftp.folder / "full").exists()
-
-    def cut(_: int) -> None:
-        [part] = tmp_path.iterdir()
-        os.truncate(part, 98_304)
-
-    with pytest.raises(StoreError, match="the server keeps 98304 of 200000 bytes"):
-        upload_file(view, open_store(f"file://{tmp_path}/full"), cut)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_memory() -> None:
