@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, cast, get_args, get_origin
 
+from dgenfs.names.catalog import Directory, find
+from dgenfs.names.grammar import SpecError
 from dgenfs.names.share import MAX_COUNT, WHOLE, Share
-from dgenfs.verifying.findings import Extent, Kind, Total
+from dgenfs.verifying.findings import Kind
 from dgenfs.verifying.reports import FileReport, TreeReport, Unreadable
 
 Report = FileReport | TreeReport
@@ -29,7 +32,7 @@ class PartReport:
     unchecked: Sequence[Unreadable]
 
     @staticmethod
-    def parse(text: str, source: str) -> "PartReport":
+    def parse(text: str | bytes, source: str) -> "PartReport":
         """Read what ``dgenfs verify --json`` printed.
 
         Raises:
@@ -41,13 +44,12 @@ class PartReport:
                 raise ValueError("merge made it: give the reports of the parts themselves")
             if not (document["reports"] or document["unchecked"]):
                 raise ValueError("it reports on nothing")
-            part = document.get("part", {"number": 1, "count": 1})
-            share = Share(int(part["number"]), int(part["count"]))
+            share = _typed(Share, document.get("part", {"number": 1, "count": 1}))
             if not 1 <= share.number <= share.count <= MAX_COUNT:
                 raise ValueError(f"part {share}")
             reports = [_report(values) for values in document["reports"]]
-            unchecked = [Unreadable(one["path"], one["reason"]) for one in document["unchecked"]]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            unchecked = _typed(list[Unreadable], document["unchecked"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
             raise ValueError(f"{source}: is no report of dgenfs verify --json ({why})") from error
         return PartReport(source, share, reports, unchecked)
@@ -74,79 +76,113 @@ def merged(parts: Iterable[PartReport]) -> Merged:
     """Merge reports of the parts of one run, in any order; those of whole runs stand side by side.
 
     Raises:
-        ValueError: a part reported twice, or two are parts of different runs.
+        ValueError: a part reported twice, two are parts of different runs, or of the same bytes.
     """
-    by_number: dict[int, PartReport] = {}
+    return merged_in_order(sorted(parts, key=lambda part: part.share.number))
+
+
+def merged_in_order(parts: Iterable[PartReport]) -> Merged:
+    """Merge reports in order of the parts' numbers, each as it comes; see ``merged``."""
     result = Merged()
+    unchecked: dict[Unreadable, None] = {}  # in order, each once
+    given: dict[int, PartReport] = {}  # without their reports
+    found: dict[tuple[object, ...], tuple[Report, set[int]]] = {}
     for part in parts:
+        unchecked |= dict.fromkeys(part.unchecked)
         if part.share == WHOLE:
             result.reports += part.reports
-            _add_unchecked(result, part.unchecked)
             continue
-        first = next(iter(by_number.values()), part)
+        first = next(iter(given.values()), part)
         if part.share.count != first.share.count:
             raise ValueError(
                 f"{part.source}: is part {part.share}, and {first.source} part {first.share}: "
                 "merge parts of one run"
             )
-        if part.share.number in by_number:
-            before = by_number[part.share.number].source
+        if part.share.number in given:
+            before = given[part.share.number].source
             raise ValueError(f"{part.source}: is part {part.share}, as {before} is: give one")
-        by_number[part.share.number] = part
+        given[part.share.number] = replace(part, reports=(), unchecked=())
         result.count = part.share.count
-    if by_number:
-        numbers = range(1, result.count + 1)
-        result.missing = [number for number in numbers if number not in by_number]
-        _merge_parts([by_number[number] for number in sorted(by_number)], result)
+        for report in part.reports:
+            _merge(found, part, report)
+    if given:
+        result.missing = [n for n in range(1, result.count + 1) if n not in given]
+    for whole, numbers in found.values():
+        result.reports.append(whole)
+        silent = [str(part.share) for number, part in given.items() if number not in numbers]
+        why = "" if result.missing else _left_out(whole)
+        if silent:
+            why = f"part {', '.join(silent)} has no report of it: did it check other paths?"
+        if why:
+            unchecked[Unreadable(str(whole.path), why)] = None
+    result.unchecked = list(unchecked)
     return result
 
 
-def _merge_parts(parts: Sequence[PartReport], result: Merged) -> None:
-    """Add what parts found, in order of their numbers."""
-    found: dict[tuple[object, ...], list[tuple[Share, Report]]] = {}
-    for part in parts:
-        _add_unchecked(result, part.unchecked)
-        for report in part.reports:
-            key = (type(report), str(report.path), report.name, getattr(report, "file", 0))
-            found.setdefault(key, []).append((part.share, report))
-    for told in found.values():
-        (_, whole), *others = told
-        for _, report in others:
-            whole.merge(report)  # type: ignore[arg-type]  # of one type, as the key says
-        result.reports.append(whole)
-        shares = [share for share, _ in told]
-        silent = [str(part.share) for part in parts if part.share not in shares]
-        if silent:
-            why = f"part {', '.join(silent)} has no report of it: did it check other paths?"
-            _add_unchecked(result, [Unreadable(str(whole.path), why)])
+def _merge(
+    found: dict[tuple[object, ...], tuple[Report, set[int]]], part: PartReport, report: Report
+) -> None:
+    """Add a part's report to that of the same copy."""
+    key = (type(report), str(report.path), report.name, getattr(report, "file", 0))
+    if key not in found:
+        found[key] = (report, {part.share.number})
+        return
+    whole, numbers = found[key]
+    numbers.add(part.share.number)
+    try:
+        whole.merge(report)  # type: ignore[arg-type]  # of one type, as the key says
+    except ValueError as error:
+        raise ValueError(f"{part.source}: {whole.path}: {error}") from error
 
 
-def _add_unchecked(result: Merged, unchecked: Iterable[Unreadable]) -> None:
-    result.unchecked = list(dict.fromkeys([*result.unchecked, *unchecked]))
+def _left_out(report: Report) -> str:
+    """Return what reports of all parts leave out together, nothing if they are of the whole."""
+    if isinstance(report, FileReport):
+        compared = sum(end - start for start, end in report.ranges)
+        whole = [(0, report.expected_size)] if report.expected_size else []
+        if report.ranges == whole:
+            return ""
+        return f"the parts compared {compared} of {report.expected_size} B: verify it again"
+    try:
+        node = find(report.name)
+    except SpecError:
+        return ""  # a data set, of which only its profile knows how many files it has
+    if not isinstance(node, Directory) or str(node) != report.name:
+        return ""  # a data set's too
+    if report.files == len(node.files):
+        return ""
+    return f"the parts compared {report.files} of {len(node.files)} files: verify it again"
 
 
-def _report(values: dict[str, Any]) -> Report:
+def _report(values: Any) -> Report:
     """Return the report that was printed as ``values``."""
-    if "files" in values:
-        tree = TreeReport(**_known(TreeReport, values))
-        tree.different = [_file_report(one) for one in values["different"]]
-        tree.unreadable = [Unreadable(one["path"], one["reason"]) for one in values["unreadable"]]
-        return tree
-    return _file_report(values)
+    return cast("Report", _typed(TreeReport if "files" in values else FileReport, values))
 
 
-def _file_report(values: dict[str, Any]) -> FileReport:
-    report = FileReport(**_known(FileReport, values))
-    report.ranges = [(int(start), int(end)) for start, end in values["ranges"]]
-    report.extents = [
-        Extent(**{**_known(Extent, one), "kind": Kind(one["kind"])}) for one in values["extents"]
-    ]
-    report.totals = {
-        Kind(kind): Total(**_known(Total, total)) for kind, total in values["totals"].items()
-    }
-    return report
+def _typed(kind: Any, value: Any) -> Any:
+    """Return what JSON has as a value of a type, a dataclass or a list of them.
 
-
-def _known(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the values that a dataclass has, which are more in a document."""
-    return {one.name: values[one.name] for one in fields(kind) if one.name in values}
+    Raises:
+        TypeError, ValueError, KeyError: it is none, or a field of it is not there.
+    """
+    if is_dataclass(kind):
+        known = [one for one in fields(kind) if one.name != "last"]  # which is not printed
+        return kind(**{one.name: _typed(one.type, value[one.name]) for one in known})  # type: ignore[operator]
+    inner = get_args(kind)
+    if isinstance(kind, UnionType):  # what has no type in JSON, or another
+        kind = next(one for one in inner if one in (int, str))
+        return None if value is None and type(None) in inner else _typed(kind, value)
+    outer = get_origin(kind)
+    if outer is dict:
+        return {_typed(inner[0], key): _typed(inner[1], one) for key, one in value.items()}
+    if outer is not None and not isinstance(value, list):
+        raise TypeError(f"{value!r:.40} is no list")
+    if outer is list:
+        return [_typed(inner[0], one) for one in value]
+    if outer is tuple:
+        return tuple(_typed(one, each) for one, each in zip(inner, value, strict=True))
+    if kind is Kind:
+        return Kind(value)
+    if type(value) is not kind or (kind is int and value < 0):
+        raise TypeError(f"{value!r:.40} is no {kind.__name__} that verify prints")
+    return value

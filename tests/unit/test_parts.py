@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,33 @@ def test_reports_that_do_not_merge(tmp_path: Path) -> None:
     third = PartReport.parse(reported(path, Share(3, 3), tmp_path).read_text(), "c.json")
     with pytest.raises(ValueError, match=r"c\.json: is part 3/3, and a\.json part 1/2"):
         merged([first, third])
-    for text in ("", "[]", "{}", '{"reports": 3, "unchecked": []}', '{"reports": [{}]}'):
+
+
+def test_what_is_no_report(tmp_path: Path) -> None:
+    """Whatever is left out, or has another type, is refused with the file's name."""
+    for name in ("2x500", "70000"):
+        write(name, tmp_path / name)
+        (tmp_path / name / "000001.bin" if name == "2x500" else tmp_path / name).write_bytes(b"bad")
+    texts = [b"", b"[]", b"{}", b'{"reports": 3, "unchecked": []}', b'{"reports": [{}]}']
+    texts += [b'{"reports": ' + b"[" * 10**5, b"\xff", b'"\xff"']
+    for name in ("2x500", "70000"):
+        before = json.loads(reported(tmp_path / name, Share(1, 2), tmp_path).read_text())
+        (report,) = before["reports"]
+        values: dict[str, object] = {
+            **{key: [[[report]]] for key in report},
+            **{key: -1 for key, value in report.items() if isinstance(value, int)},
+            "ranges": [[0, 1, 2]],
+            "totals": {"rust": {}},
+        }
+        for key in report.keys() - {"identical", "wrong_bytes", "omitted_extents"}:
+            for changed in (None, values[key], "5"):
+                if key in ("path", "name") and isinstance(changed, str):
+                    continue
+                document = {**before, "reports": [{**report, key: changed}]}
+                texts.append(json.dumps(document).encode())
+            left = {one: value for one, value in report.items() if one not in (key, "files")}
+            texts.append(json.dumps({**before, "reports": [left]}).encode())
+    for text in texts:
         with pytest.raises(ValueError, match=r"d\.json: is no report of dgenfs verify --json"):
             PartReport.parse(text, "d.json")
 
@@ -185,6 +212,26 @@ def test_what_merge_made_hides_no_missing_part(tmp_path: Path) -> None:
     assert "merge made it: give the reports of the parts" in done.err
     with pytest.raises(ValueError, match="it reports on nothing"):
         PartReport.parse('{"reports": [], "unchecked": []}', "e.json")
+
+
+def test_what_no_part_compared(tmp_path: Path) -> None:
+    """Reports of all parts that leave out something do not make an identical copy."""
+    for name in ("9x500", "7000", "0"):
+        write(name, tmp_path / name)
+        parts = [
+            PartReport.parse(
+                reported(tmp_path / name, Share(number, 2), tmp_path).read_text(), f"{number}.json"
+            )
+            for number in (1, 2)
+        ]
+        twice = [replace(parts[0], source="2.json", share=Share(2, 2)), parts[0]]
+        if name == "7000":  # of one range, which the second part has
+            twice = [replace(parts[1], share=Share(1, 2)), parts[1]]
+            with pytest.raises(ValueError, match=r"2\.json: .*7000: bytes 0 to 7000 are in"):
+                merged(twice)
+            twice = [parts[0], replace(parts[0], share=Share(2, 2))]
+        result = merged(twice)
+        assert [one.path for one in result.unchecked] == [str(tmp_path / name)] * (name != "0")
 
 
 def test_whole_runs_stand_side_by_side(tmp_path: Path) -> None:
