@@ -1,7 +1,8 @@
 """Copies compared by the workers of a Dask cluster, each a part."""
 
+import errno
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -19,8 +20,9 @@ from dgenfs.names.share import RANGE, WHOLE, Share
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.copies import MIN_THREADS
 from dgenfs.verifying.findings import Extent, Kind
-from dgenfs.verifying.merging import PartReport, merged
+from dgenfs.verifying.merging import PartReport, merged_in_order
 from dgenfs.verifying.reports import (
+    MAX_PATHS,
     DirectoryReport,
     FileReport,
     TreeReport,
@@ -201,21 +203,23 @@ class DistributedVerifier(Verifier):
         size = self.size_by_names(path) or 0
         parts = shares(self._client, 0, -(-size // RANGE))
         task = partial(_part, self._asked, Verifier.verify_directory, (everywhere(path),))
-        whole: DirectoryReport | None = None
-        told, failed = [], []
+        told, failed, found = [], [], []
         for part, report in done(self._client, "verify", task, parts, progress):
             if isinstance(report, OSError):
                 failed.append((part, report))
                 continue
             assert isinstance(report, DirectoryReport)
-            told.append(PartReport(str(part), part, report.reports, ()))
-            whole = whole or report
-            for one in report.unchecked:
-                if one not in whole.unchecked:
-                    whole.add_unchecked(one)
-        if whole is None:
+            found.append(report)
+            told.append(PartReport(str(part), part, report.reports, report.unchecked))
+        if not found:
             raise failed[0][1]
-        whole.reports = merged(told).reports
+        together = merged_in_order(told)
+        whole = found[0]
+        whole.reports = together.reports
+        whole.unchecked = together.unchecked[:MAX_PATHS]
+        # Each part looks through all of it, and keeps only so many.
+        counts = [one.unchecked_paths for one in found]
+        whole.unchecked_paths = max(len(together.unchecked), *counts)
         _rename(whole, path)
         for part, error in failed:
             whole.add_unchecked(Unreadable(str(path), f"part {part}: {reason(error)}"))
@@ -232,15 +236,16 @@ class DistributedVerifier(Verifier):
         path = _path_of(path)
         parts = shares(self._client, file.size, -(-file.size // RANGE))
         task = partial(_part, self._asked, method, (everywhere(path), *arguments))
-        whole: FileReport
-        whole, failed = _merged(done(self._client, "verify", task, parts, progress))
-        for share, error in failed:
+
+        def lost(like: FileReport, share: Share, error: OSError) -> FileReport:
             start, end = share.range(file.size)
-            log.warning("%s: bytes %d to %d: %s", whole.path, start, end, reason(error))
-            lost = FileReport(whole.path, whole.name, whole.file, file.size, whole.size)
-            lost.add(Extent(start, end, Kind.UNREADABLE, end - start))
-            lost.ranges = [(start, end)]
-            whole.merge(lost)
+            log.warning("%s: bytes %d to %d: %s", like.path, start, end, reason(error))
+            report = FileReport(like.path, like.name, like.file, file.size, like.size)
+            report.add(Extent(start, end, Kind.UNREADABLE, end - start))
+            report.ranges = [(start, end)]
+            return report
+
+        whole: FileReport = _merged(done(self._client, "verify", task, parts, progress), lost)
         _rename(whole, path)
         return whole
 
@@ -256,11 +261,13 @@ class DistributedVerifier(Verifier):
         path = _path_of(path)
         parts = shares(self._client, size, files)
         task = partial(_part, self._asked, method, (everywhere(path), node))
-        whole: TreeReport
-        whole, failed = _merged(done(self._client, "verify", task, parts, progress))
-        for share, error in failed:
-            whole.files += len(share.of(files))
-            whole.add_unreadable(Unreadable(".", f"part {share}: {reason(error)}"))
+
+        def lost(like: TreeReport, share: Share, error: OSError) -> TreeReport:
+            report = TreeReport(like.path, like.name, len(share.of(files)))
+            report.add_unreadable(Unreadable(".", f"part {share}: {reason(error)}"))
+            return report
+
+        whole: TreeReport = _merged(done(self._client, "verify", task, parts, progress), lost)
         _rename(whole, path)
         return whole
 
@@ -290,20 +297,40 @@ def _part(
     return report
 
 
-def _merged(told: Iterable[tuple[Share, Any]]) -> tuple[Any, list[tuple[Share, OSError]]]:
-    """Return what parts found together, and those that failed; raise the first if all did."""
-    whole: Any = None
-    failed = []
-    for share, report in told:
-        if isinstance(report, OSError):
-            failed.append((share, report))
-        elif whole is None:
-            whole = report
-        else:
-            whole.merge(report)
-    if whole is None:
-        raise failed[0][1]
-    return whole, failed
+def _merged(
+    told: Iterable[tuple[Share, Any]],
+    lost: Callable[[Any, Share, OSError], FileReport | TreeReport],
+) -> Any:
+    """Return what parts found together; raise the first one's error if all failed.
+
+    Args:
+        told: what each part found, or why it did not, in order.
+        lost: what to report of one that did not, like what another found.
+    """
+
+    def parts() -> Iterator[PartReport]:
+        like = None
+        failed = []  # before one that did not
+        for share, report in told:
+            if isinstance(report, OSError):
+                failed.append((share, report))
+            else:
+                like = report
+            if like is None:
+                continue
+            for one, error in failed:
+                yield PartReport(str(one), one, [lost(like, one, error)], ())
+            failed.clear()
+            if report is like:
+                yield PartReport(str(share), share, [report], ())
+        if like is None:
+            raise failed[0][1]
+
+    together = merged_in_order(parts())
+    (whole,) = together.reports
+    for one in together.unchecked:
+        raise OSError(errno.EIO, one.reason, one.path)
+    return whole
 
 
 def _require_whole(share: Share, window: Window | None = None) -> None:
