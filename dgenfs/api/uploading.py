@@ -21,7 +21,7 @@ from dgenfs.api.multipart import MAX_PARTS, Multipart
 from dgenfs.content.view import View
 from dgenfs.kernels.digests import Patience, until
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import HTTP, S3, Store, StoreError, translated
+from dgenfs.machine.stores import CLIENTS, HTTP, S3, Store, StoreError, translated
 from dgenfs.machine.threads import in_order
 from dgenfs.names.catalog import Directory
 from dgenfs.names.data_set import ProfileDirectory
@@ -31,7 +31,6 @@ REQUESTS = 16  # small objects under way, as each waits for the store most of it
 PARTS = 8  # under way; of each, asyncio keeps a copy in the worst case
 BUFFERS = 256 << 20  # bytes of all parts under way, where they are large; but two of them
 LARGE = BUFFERS // REQUESTS  # bytes; of parts of more not every thread may have one
-CLIENTS = 4  # of file servers: sshd refuses some of more than ten that log in at a time
 
 Task = Callable[["_Buffer"], None]
 
@@ -141,7 +140,7 @@ class _Uploads:
         large = max(2, BUFFERS // part_size(largest) if largest else 2)
         self._large = threading.BoundedSemaphore(large)
         if not store.has_objects:
-            self._threads = CLIENTS
+            self._threads = CLIENTS - 1  # one makes directories
         elif largest <= PART:
             self._threads = REQUESTS
         else:
@@ -153,8 +152,8 @@ class _Uploads:
             return
         for name in names:
             place = self._store if name == "." else self._store.join(name)
-            with translated(place.url):
-                place.fs.makedirs(place.path, exist_ok=True)
+            with place.client() as fs, translated(place.url):
+                fs.makedirs(place.path, exist_ok=True)
 
     def placed(self, members: Iterable[Member]) -> Iterator[tuple[Store, View]]:
         """Yield where each file goes, once the directory that holds it is made, and its bytes."""
@@ -284,28 +283,38 @@ class _Uploads:
         """Return what writes a file to a server, beside its name until it is whole."""
 
         def put(buffer: _Buffer) -> None:
-            fs = store.fs
             # Of two who write the same file, each writes its own.
             part = f"{store.path}.{secrets.token_hex(4)}.part"
-            try:
-                with translated(store.url):
-                    file = fs.open(part, "wb")
-                    if hasattr(file, "set_pipelined"):  # of paramiko: no answer for each 32 KiB
-                        file.set_pipelined(True)
+            with store.client() as fs:
                 try:
-                    self._write(file, store, source, buffer)
-                finally:
+                    self._write_file(fs, part, store, source, buffer)
                     with translated(store.url):
-                        file.close()
-                _require_whole(store, part, source.size)
-                with translated(store.url):
-                    fs.mv(part, store.path)
-            except BaseException:
-                with suppress(Exception):
-                    fs.rm_file(part)
-                raise
+                        fs.mv(part, store.path)
+                except BaseException:
+                    with suppress(Exception):
+                        fs.rm_file(part)
+                    raise
 
         return put
+
+    def _write_file(self, fs: Any, path: str, store: Store, source: View, buffer: _Buffer) -> None:
+        """Write a file to a server; StoreError unless all of it is there."""
+        with translated(store.url):
+            file = fs.open(path, "wb")
+            if hasattr(file, "set_pipelined"):  # of paramiko: no answer for each 32 KiB
+                file.set_pipelined(True)
+        try:
+            self._write(file, store, source, buffer)
+        finally:
+            with translated(store.url):
+                file.close()
+        # Paramiko drops what the server says of pipelined writes that are under way at the end.
+        there = 0
+        with suppress(FileNotFoundError), translated(store.url):
+            there = fs.info(path)["size"]
+        if there != source.size:
+            rule = f"the server keeps {there} of {source.size} bytes: is it full?"
+            raise StoreError(errno.EIO, rule, store.url)
 
     def _write(self, file: Any, store: Store, source: View, buffer: _Buffer) -> None:
         """Write a view to a file in order."""
@@ -316,19 +325,6 @@ class _Uploads:
             with translated(store.url):
                 file.write(data)
             self._advance(len(data))
-
-
-def _require_whole(store: Store, path: str, size: int) -> None:
-    """Raise StoreError unless a server has all bytes of a file that was written there.
-
-    Paramiko drops what the server says of pipelined writes that are under way at the end.
-    """
-    there = 0
-    with suppress(FileNotFoundError), translated(store.url):
-        there = store.fs.info(path)["size"]
-    if there != size:
-        rule = f"the server keeps {there} of {size} bytes: it may be full, or have a quota"
-        raise StoreError(errno.EIO, rule, store.url)
 
 
 class _Reader(io.RawIOBase):

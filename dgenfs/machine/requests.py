@@ -17,8 +17,7 @@ def read_range(store: Store, start: int, end: int) -> bytes:
         MissingObjectError: it is not there.
         StoreError: it cannot be read; also of no bytes, where the store has no such range.
     """
-    fs = store.fs
-    with translated(store.url):
+    with store.client() as fs, translated(store.url):
         if store.protocol in HTTP:
             request = _http_range(fs, store.path, start, end)
             got: bytes = asyncio.run_coroutine_threadsafe(request, fs.loop).result()

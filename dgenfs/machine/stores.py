@@ -10,7 +10,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -33,6 +33,8 @@ PACKAGES = {
 }
 
 CONNECTIONS = 32  # of one process to a store
+# Of one without an asynchronous library: sshd refuses some of ten that log in at a time.
+CLIENTS = 5
 
 # A protocol, behind those that fsspec chains to it: simplecache::s3://bucket.
 _URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -89,13 +91,20 @@ class Store:
     def fs(self) -> Any:
         """The fsspec.AbstractFileSystem, which keeps no listings.
 
-        One for all threads where its library allows that, else each thread's own, connected when it
-        is first asked for.
-
-        Raises:
-            StoreError: this thread's own cannot connect.
+        It is for all threads only where the store has objects; see ``client``.
         """
         return self._systems.fs
+
+    def client(self) -> AbstractContextManager[Any]:
+        """Return a context with a file system that no other thread uses meanwhile, or all may.
+
+        Who has one must not ask for another: there are CLIENTS at the most, where their library is
+        not safe for threads, and others wait.
+
+        Raises:
+            StoreError: it cannot connect.
+        """
+        return self._systems.taken()
 
     @property
     def protocol(self) -> str:
@@ -120,8 +129,8 @@ class Store:
             StoreError: the store does not say.
         """
         try:
-            with translated(self.url):
-                found: dict[str, Any] = self.fs.info(self.path)
+            with self.client() as fs, translated(self.url):
+                found: dict[str, Any] = fs.info(self.path)
         except MissingObjectError:
             return None
         return found
@@ -142,8 +151,8 @@ class Store:
         there = self.info()
         if there is None or there["type"] != "directory":
             return there is None
-        with translated(self.url):
-            return not self.fs.ls(self.path, detail=False)
+        with self.client() as fs, translated(self.url):
+            return not fs.ls(self.path, detail=False)
 
     def bucket_and_prefix(self) -> tuple[str, str]:
         """Return the bucket in S3, and what the keys below this place begin with."""
@@ -220,18 +229,37 @@ def translated(url: str) -> Iterator[None]:
         raise _translation(error, url) from error
 
 
-class _FileSystems(threading.local):
-    """The file system of a URL, for each thread that asks.
+class _FileSystems:
+    """The file systems of a URL.
 
     Those of asynchronous libraries are fsspec's to share among threads. Others are not safe to
     share: of two threads that use one paramiko client, one takes the other's answer.
     """
 
     def __init__(self, url: str) -> None:
-        """Open it for the calling thread, as every other does when it first asks for it."""
+        """Open the first one."""
         self.url = url
         with translated(url):
             self.fs, self.path = _opened(url)
+        self._turns = threading.BoundedSemaphore(CLIENTS)
+        self._free = [self.fs]
+
+    @contextmanager
+    def taken(self) -> Iterator[Any]:
+        """Have one for this thread, or the one for all of them."""
+        if self.fs.async_impl:
+            yield self.fs
+            return
+        with self._turns:
+            try:
+                fs = self._free.pop()
+            except IndexError:
+                with translated(self.url):
+                    fs, _ = _opened(self.url)
+            try:
+                yield fs
+            finally:
+                self._free.append(fs)
 
     def __reduce__(self) -> Any:
         return _FileSystems, (self.url,)

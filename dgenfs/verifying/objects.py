@@ -121,12 +121,14 @@ def _listed(store: Store) -> Iterator[Entry]:
     path = store.path.rstrip("/")
     http = store.protocol in HTTP
     # A page of links, which is not there without the slash.
-    listed = store.fs.ls(f"{path}/" if http else store.path, detail=True)
+    with store.client() as fs:
+        listed = fs.ls(f"{path}/" if http else store.path, detail=True)
+        is_listed = any(info["name"].rstrip("/") == path for info in listed)
+        if is_listed and not fs.isdir(store.path):
+            raise NotADirectoryError(errno.ENOTDIR, "is an object, not a prefix", store.url)
     for info in sorted(listed, key=lambda info: str(info["name"])):
         whole = info["name"].rstrip("/")
-        if whole == path:  # what is listed is itself
-            if not store.fs.isdir(store.path):
-                raise NotADirectoryError(errno.ENOTDIR, "is an object, not a prefix", store.url)
+        if whole == path:
             continue
         name = whole.rpartition("/")[2]
         if http:
@@ -186,8 +188,8 @@ class Object:
 
     def _look(self) -> tuple[Any, ...]:
         """Return what tells this object from another of its name, its size first."""
-        with translated(self._store.url):
-            info = self._store.fs.info(self._store.path)
+        with self._store.client() as fs, translated(self._store.url):
+            info = fs.info(self._store.path)
         if not isinstance(info.get("size"), int):
             raise StoreError(errno.EIO, "the server does not tell its size", self._store.url)
         if info.get("type") == "directory":

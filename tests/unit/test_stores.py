@@ -13,11 +13,16 @@ from unittest.mock import patch
 import pytest
 import servers
 from fsspec.config import conf, set_conf_env
+from fsspec.implementations.sftp import SFTPFileSystem
 from s3fs import S3FileSystem
 from servers import Server
+from writing import ignore
 
+from dgenfs import Spec
+from dgenfs.api.uploading import upload_directory, upload_file
 from dgenfs.machine.libraries import MissingLibraryError
 from dgenfs.machine.stores import (
+    CLIENTS,
     MissingObjectError,
     StoreError,
     is_url,
@@ -25,6 +30,8 @@ from dgenfs.machine.stores import (
     protocol_of,
     translated,
 )
+from dgenfs.names.catalog import Directory
+from dgenfs.verifying.verifier import Verifier
 
 
 @pytest.fixture
@@ -173,11 +180,36 @@ def test_threads_have_their_own_sftp_clients(rclone_sftp: Server) -> None:
         store.fs.pipe_file(store.path, data)
 
         def read(start: int) -> bool:
-            return bool(store.fs.cat_file(store.path, start, start + 1000) == data[start:][:1000])
+            with store.client() as fs:
+                return bool(fs.cat_file(store.path, start, start + 1000) == data[start:][:1000])
 
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(read, range(0, 99_000, 1000)))
         store.fs.rm_file(store.path)
+
+
+def test_logins(rclone_sftp: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of files has few, however many threads write or read."""
+    logins: list[str] = []
+    plain = SFTPFileSystem._connect
+
+    def connect(self: SFTPFileSystem) -> None:
+        logins.append(self.host)
+        plain(self)
+
+    monkeypatch.setattr(SFTPFileSystem, "_connect", connect)
+    url = f"{rclone_sftp.url}logins"
+    tree, file = Spec.parse("40x30000_d2_f5"), Spec.parse("50M_d2")
+    with rclone_sftp.configured(), Verifier(threads=12) as verifier:
+        upload_directory(Directory(tree), open_store(f"{url}/tree"), ignore)
+        assert 2 <= len(logins) <= CLIENTS
+        logins.clear()
+        assert verifier.verify_tree(f"{url}/tree", tree).identical
+        assert 2 <= len(logins) <= CLIENTS
+        upload_file(file.view(0), open_store(f"{url}/file"), ignore)
+        logins.clear()
+        assert verifier.verify_file(f"{url}/file", file).identical
+        assert 2 <= len(logins) <= CLIENTS
 
 
 def test_what_is_said_in_the_environment(
