@@ -330,6 +330,12 @@ def _translation(error: Exception, url: str) -> StoreError:
 
 def _told(error: Exception) -> tuple[int, str, str | None]:
     """Return errno, text and the request's id of what a library raised."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and type(cause).__module__.startswith("aiohttp"):
+        # fsspec says so of all that keeps it from asking a web server.
+        assert isinstance(cause, Exception)
+        if getattr(cause, "status", None) != 404:
+            return _told(cause)
     number = errno_of(error)
     response = _response(error)
     if response is not None:

@@ -1,6 +1,7 @@
 """Objects of a store: read by GETs of ranges, found by listings."""
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,8 @@ ALONE = 64 << 20  # bytes of an object that one thread reads by itself
 GET = 8 << 20  # bytes of one ranged GET
 # Of what a store tells of an object: what differs once it was written again.
 _STATES = ("ETag", "etag", "md5", "mtime", "LastModified", "last_modified", "generation")
+
+log = logging.getLogger(__name__)
 
 
 class Prefix:
@@ -164,15 +167,17 @@ class Object:
         """
         self._store = store
         self._data: bytes | None = None
+        least = 0
         if 0 < expected <= CHUNK:
             self._data = self._first(expected)
-            if len(self._data) > expected:
+            least = len(self._data)
+            if least > expected:
                 self._data = None  # only its start
         if self._data is None:
             self._state = self._look()
-            self.size: int = self._state[0]
+            self.size: int = max(self._state[0], least)
         else:
-            self.size = len(self._data)
+            self.size = least
 
     def _first(self, expected: int) -> bytes:
         """Return an object's bytes, one more than there should be if it has more."""
@@ -220,4 +225,9 @@ class Object:
         except FileNotFoundError:
             return True
         self.size = self._state[0]
+        try:
+            # A store may be mistaken about the size, and no other GET asks for what is behind.
+            self.size += len(read_range(self._store, self.size, self.size + 1))
+        except StoreError as error:  # as most answer who asks for a range behind the end
+            log.debug("%s: behind the end: %s", self._store.url, error.strerror)
         return self._state != was
