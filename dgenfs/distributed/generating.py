@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dgenfs.distributed.parts import Progress, done, everywhere, no_progress, shares
+from dgenfs.distributed.parts import done, everywhere, shares
 from dgenfs.distributed.writing import write_part
 from dgenfs.machine.stores import is_url, open_store, shown
 from dgenfs.names.catalog import Directory, File, find
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.share import RANGE, WHOLE, Share
+from dgenfs.verifying.copies import Progress, no_progress
 from dgenfs.verifying.reports import reason
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from dgenfs.machine.stores import errno_of, is_url
 from dgenfs.names.share import Share
+from dgenfs.verifying.copies import Progress
 from dgenfs.verifying.reports import reason
 
 if TYPE_CHECKING:
@@ -30,16 +31,11 @@ RETRIES = 2  # as another worker may reach what one could not
 NEWS = 1.0  # seconds between two messages about a part
 
 Result = TypeVar("Result")
-Progress = Callable[[int], None]
 Task = Callable[[Share, Progress], Result]
 
 
 class ClusterError(ValueError):
     """A cluster cannot run parts; the message names the worker."""
-
-
-def no_progress(_: int) -> None:
-    """Do nothing."""
 
 
 def everywhere(path: Path | str) -> Path | str:

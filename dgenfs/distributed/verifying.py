@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dgenfs.distributed.cluster import connected
-from dgenfs.distributed.parts import Progress, done, everywhere, no_progress, shares
+from dgenfs.distributed.parts import done, everywhere, shares
 from dgenfs.machine import topology
 from dgenfs.machine.stores import is_url, local_path
 from dgenfs.names.catalog import Directory, File, find
@@ -18,7 +18,7 @@ from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import RANGE, WHOLE, Share
 from dgenfs.names.spec import Spec
-from dgenfs.verifying.copies import MIN_THREADS
+from dgenfs.verifying.copies import MIN_THREADS, Progress, no_progress
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.merging import PartReport, merged_in_order
 from dgenfs.verifying.reports import (

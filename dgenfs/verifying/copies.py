@@ -30,6 +30,10 @@ Member = tuple[str, File | ProfileFile]  # a path in a place, and what should be
 Result = FileReport | Unreadable | str  # a file's, or its path in a place where it is not
 
 
+def no_progress(_: int) -> None:
+    """Do nothing."""
+
+
 class Content(NamedTuple):
     """What a copy should hold.
 

@@ -13,7 +13,7 @@ from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.archives import Archive
-from dgenfs.verifying.copies import Content, Copies, Member, Progress
+from dgenfs.verifying.copies import Content, Copies, Member, Progress, no_progress
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.mixed import Mixed
 from dgenfs.verifying.objects import Prefix
@@ -23,10 +23,6 @@ from dgenfs.verifying.reports import DirectoryReport, FileReport, TreeReport
 from dgenfs.verifying.streams import Stream, compared_stream
 from dgenfs.verifying.trees import TreeCheck, compared_tree
 from dgenfs.verifying.windows import Window
-
-
-def _no_progress(_: int) -> None:
-    pass
 
 
 class Verifier:
@@ -104,7 +100,7 @@ class Verifier:
         path: Path | str,
         spec: Spec,
         file: int = 0,
-        progress: Progress = _no_progress,
+        progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
         window: Window | None = None,
@@ -132,7 +128,7 @@ class Verifier:
         self,
         path: Path | str,
         file: ProfileFile,
-        progress: Progress = _no_progress,
+        progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
         window: Window | None = None,
@@ -160,7 +156,7 @@ class Verifier:
         stream: Stream,
         path: str,
         file: File | ProfileFile,
-        progress: Progress = _no_progress,
+        progress: Progress = no_progress,
         *,
         window: Window | None = None,
     ) -> FileReport:
@@ -186,7 +182,7 @@ class Verifier:
         self,
         path: Path | str,
         spec: Spec,
-        progress: Progress = _no_progress,
+        progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
         directory: int | None = None,
@@ -214,7 +210,7 @@ class Verifier:
         self,
         path: Path | str,
         data_set: ProfileDirectory,
-        progress: Progress = _no_progress,
+        progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
     ) -> TreeReport:
@@ -241,7 +237,7 @@ class Verifier:
         return report
 
     def lacking(
-        self, path: Path | str, members: Iterable[Member], progress: Progress = _no_progress
+        self, path: Path | str, members: Iterable[Member], progress: Progress = no_progress
     ) -> Iterator[Member]:
         """Yield those of the files of a directory, or a prefix, that are not there or not right.
 
@@ -251,7 +247,7 @@ class Verifier:
             progress: called with the number of bytes that are right since the last call.
         """
         place = self._place(path)
-        results = self._copies.found_all(place, members, lambda: 1, _no_progress)
+        results = self._copies.found_all(place, members, lambda: 1, no_progress)
         for member, result in results:
             if isinstance(result, FileReport) and result.identical:
                 progress(member[1].size)
@@ -259,7 +255,7 @@ class Verifier:
                 yield member
 
     def verify_directory(
-        self, path: Path | str, progress: Progress = _no_progress, *, share: Share = WHOLE
+        self, path: Path | str, progress: Progress = no_progress, *, share: Share = WHOLE
     ) -> DirectoryReport:
         """Compare what is in a directory with what each one's own name says.
 
@@ -276,7 +272,7 @@ class Verifier:
         return self._mixed(path).compared(self._copies, share, progress)
 
     def verify_archive(
-        self, stream: Stream, path: str, progress: Progress = _no_progress
+        self, stream: Stream, path: str, progress: Progress = no_progress
     ) -> DirectoryReport:
         """Compare the members of a tar archive with what each one's own name says.
 
