@@ -362,35 +362,6 @@ def test_what_cannot_be_reached_is_told(cluster: Cluster, tmp_path: Path) -> Non
         gen(cluster.client, FILE, tmp_path / "none" / FILE)
 
 
-def test_what_a_worker_does_not_see_is_told(tmp_path: Path) -> None:
-    """Of what all parts list, each adds what the others could not check, once."""
-    write("140M", tmp_path / "140M")
-    write("4x500", tmp_path / "4x500")
-    (tmp_path / "notes").touch()
-    parts = [Share(number, 4) for number in range(1, 5)]
-
-    def some_see_less(*_: Any) -> Iterator[tuple[Share, Any]]:
-        for share in parts:
-            with Verifier() as verifier:
-                report = verifier.verify_directory(tmp_path, share=share)
-            report.unchecked_paths = 12_000  # of which no more are kept
-            if share.number == 3:  # of the file a range is its
-                report.reports = [one for one in report.reports if isinstance(one, TreeReport)]
-            yield share, report
-
-    with (
-        patch("dgenfs.distributed.verifying.done", some_see_less),
-        patch("dgenfs.distributed.verifying.shares", lambda *_: parts),
-        DistributedVerifier(None) as verifier,  # type: ignore[arg-type]  # which is not asked
-    ):
-        found = verifier.verify_directory(tmp_path)
-    assert [one.identical for one in found.reports] == [True, True]
-    assert not found.identical
-    assert [Path(one.path).name for one in found.unchecked] == ["notes", "140M"]
-    assert found.unchecked[1].reason.startswith("part 3/4 has no report of it")
-    assert found.unchecked_paths == 12_000
-
-
 @pytest.mark.parametrize(
     ("address", "rule"),
     [("10.0.0.1", "is neither local nor an address such as tcp://"), ("x://y", "unknown address")],

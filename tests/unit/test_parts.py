@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -15,10 +17,12 @@ from writing import write
 
 from dgenfs.cli import render
 from dgenfs.cli.verification import Options, Verification
+from dgenfs.distributed.verifying import DistributedVerifier
 from dgenfs.names import share as shares
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.verifying.merging import Merged, PartReport, merged
 from dgenfs.verifying.reports import FileReport, TreeReport
+from dgenfs.verifying.verifier import Verifier
 
 
 @pytest.fixture
@@ -232,6 +236,35 @@ def test_what_no_part_compared(tmp_path: Path) -> None:
             twice = [parts[0], replace(parts[0], share=Share(2, 2))]
         result = merged(twice)
         assert [one.path for one in result.unchecked] == [str(tmp_path / name)] * (name != "0")
+
+
+def test_what_a_worker_does_not_see_is_told(tmp_path: Path) -> None:
+    """Of what all parts list, each adds what the others could not check, once."""
+    write("140M", tmp_path / "140M")
+    write("4x500", tmp_path / "4x500")
+    (tmp_path / "notes").touch()
+    parts = [Share(number, 4) for number in range(1, 5)]
+
+    def some_see_less(*_: Any) -> Iterator[tuple[Share, Any]]:
+        for share in parts:
+            with Verifier() as verifier:
+                report = verifier.verify_directory(tmp_path, share=share)
+            report.unchecked_paths = 12_000  # of which no more are kept
+            if share.number == 3:  # of the file a range is its
+                report.reports = [one for one in report.reports if isinstance(one, TreeReport)]
+            yield share, report
+
+    with (
+        patch("dgenfs.distributed.verifying.done", some_see_less),
+        patch("dgenfs.distributed.verifying.shares", lambda *_: parts),
+        DistributedVerifier(None) as verifier,  # type: ignore[arg-type]  # which is not asked
+    ):
+        found = verifier.verify_directory(tmp_path)
+    assert [one.identical for one in found.reports] == [True, True]
+    assert not found.identical
+    assert [Path(one.path).name for one in found.unchecked] == ["notes", "140M"]
+    assert found.unchecked[1].reason.startswith("part 3/4 has no report of it")
+    assert found.unchecked_paths == 12_000
 
 
 def test_whole_runs_stand_side_by_side(tmp_path: Path) -> None:
