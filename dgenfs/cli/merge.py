@@ -29,7 +29,7 @@ def merge(
     from dgenfs.verifying.merging import PartReport, merged
 
     with errors(failed=UNREAD):
-        parts = (PartReport.parse(path.read_text(), str(path)) for path in reports)
+        parts = (PartReport.parse(path.read_bytes(), str(path)) for path in reports)
         result = merged(parts)
         code = render.code(result.reports, [*result.unchecked, *result.missing])
         for one in result.unchecked:
