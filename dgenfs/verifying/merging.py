@@ -112,7 +112,8 @@ def merged_in_order(parts: Iterable[PartReport]) -> Merged:
         silent = [str(part.share) for number, part in given.items() if number not in numbers]
         why = "" if result.missing else _left_out(whole)
         if silent:
-            why = f"part {', '.join(silent)} has no report of it: did it check other paths?"
+            told = ", ".join(silent)
+            why = f"no report of it by part {told}: did it check another path, or another name?"
         if why:
             unchecked[Unreadable(str(whole.path), why)] = None
     result.unchecked = list(unchecked)

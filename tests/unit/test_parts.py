@@ -162,7 +162,7 @@ def test_parts_that_never_reported_are_named(tmp_path: Path) -> None:
     files[1].write_bytes(done.out)
     done = run("dgenfs", "merge", *files, code=2)
     assert "20x5000: No such file or directory" in done.err
-    assert "part 2/8 has no report of it" in done.err
+    assert "no report of it by part 2/8" in done.err
 
 
 def test_reports_that_do_not_merge(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_what_a_worker_does_not_see_is_told(tmp_path: Path) -> None:
     assert [one.identical for one in found.reports] == [True, True]
     assert not found.identical
     assert [Path(one.path).name for one in found.unchecked] == ["notes", "140M"]
-    assert found.unchecked[1].reason.startswith("part 3/4 has no report of it")
+    assert found.unchecked[1].reason.startswith("no report of it by part 3/4")
     assert found.unchecked_paths == 12_000
 
 
