@@ -62,7 +62,9 @@ def test_gen_over_a_directory(tmp_path: Path, arguments: list[str]) -> None:
     done = run("gen", "5x1K", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     told = b"is there already; remove it or give another path\n"
-    assert done.stderr.endswith(b"--force and -o -\n" if "--force" in arguments else told)
+    if "--force" in arguments:
+        told = b"without --offset, --length and -o -, and --force for URLs only\n"
+    assert done.stderr.endswith(told)
 
 
 def test_gen_a_range_to_standard_output(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_json_is_utf8_and_has_the_exact_bytes(copies: Path, locale: str) -> None
     tree, none = found["unchecked"]
     assert (tree["path"], "path_b64" in tree) == ("3x1000", False)
     assert base64.b64decode(none["path_b64"]) == b"none" + NASTY
-    assert none["reason"] == "No such file or directory"
+    assert none["reason"] == "No such file or directory: the pattern matched nothing"
 
 
 def test_json_of_a_tree(copies: Path) -> None:
