@@ -14,12 +14,9 @@ from dgenfs.api.chunks import Chunk, Progress, chunks_of, new_file, write_chunks
 from dgenfs.api.parts import DIRECTORY, naming, opened
 from dgenfs.content.view import View
 from dgenfs.machine.system_calls import sync_file_system
-from dgenfs.names.catalog import File
-from dgenfs.names.file_set import ProfileFile
+from dgenfs.names.catalog import Member
 
 LOOKED_AT = 1 << 20  # bytes at both ends of a range, where a file system does not tell of holes
-
-Member = tuple[str, File | ProfileFile]
 
 
 def write_members(

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from dgenfs.api.chunks import Progress
-from dgenfs.api.in_place import Member
 from dgenfs.api.multipart import MAX_PARTS, Multipart
 from dgenfs.content.view import View
 from dgenfs.kernels.digests import Patience, until
 from dgenfs.machine.requests import Requests
 from dgenfs.machine.stores import CLIENTS, HTTP, S3, Store, StoreError, translated
 from dgenfs.machine.threads import in_order
-from dgenfs.names.catalog import Directory
+from dgenfs.names.catalog import Directory, Member
 from dgenfs.names.data_set import ProfileDirectory
 
 PART = 8 << 20  # bytes; an object of more is sent in parts, as `aws s3` does

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dgenfs.api.chunks import Progress
-from dgenfs.api.in_place import Member, make_directories, write_members, write_ranges
+from dgenfs.api.in_place import make_directories, write_members, write_ranges
 from dgenfs.api.uploading import upload_directory, upload_file
 from dgenfs.machine.stores import Store, is_url, open_store
-from dgenfs.names.catalog import Directory, File
+from dgenfs.names.catalog import Directory, File, Member
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.share import RANGE, WHOLE, Share
 from dgenfs.verifying.verifier import Verifier

@@ -168,6 +168,7 @@ class Directory:
 
 
 Node = Root | File | Directory | ProfileDirectory | ProfileFile
+Member = tuple[str, File | ProfileFile]  # a path in a directory, and what stands there
 
 ROOT = Root()
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dgenfs.content.view import View
 from dgenfs.machine import topology
 from dgenfs.machine.threads import in_order
-from dgenfs.names.catalog import File
+from dgenfs.names.catalog import File, Member
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.verifying.comparing import Comparison, Damage, OtherSeeds, Room
@@ -26,7 +26,6 @@ MIN_THREADS = 16  # reads in flight on a machine of fewer CPUs, to keep a device
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
-Member = tuple[str, File | ProfileFile]  # a path in a place, and what should be there
 Result = FileReport | Unreadable | str  # a file's, or its path in a place where it is not
 
 

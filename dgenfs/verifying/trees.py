@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from dgenfs.kernels.names import find_unknown
 from dgenfs.kernels.trees import find_different
 from dgenfs.machine.threads import in_order
-from dgenfs.names.catalog import Directory, File
+from dgenfs.names.catalog import Directory, File, Member
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import INDEX
 from dgenfs.names.share import Share
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.comparing import CHUNK
-from dgenfs.verifying.copies import Content, Copies, Member, Progress, Result
+from dgenfs.verifying.copies import Content, Copies, Progress, Result
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.places import Folder, Place
 from dgenfs.verifying.reading import Caching
@@ -131,10 +131,11 @@ class TreeCheck:
         """
         spec = directory.spec
         try:
-            listed = self._listed(inside)
-            while some := list(islice(listed, LISTED)):
-                unknown = set(_unknown([name for name, _ in some], spec, directory.number))
-                for name, is_directory in some:
+            for names, kinds in self._listed(inside):
+                strange = _unknown(names, spec, directory.number)
+                unknown = set(strange)
+                # In a file system names that are known cost no Python, be they a million.
+                for name, is_directory in kinds or zip(strange, repeat(None)):
                     other = f"{inside}/{name}" if inside else name
                     number = None
                     if name in unknown and directory.number is None:
@@ -153,18 +154,26 @@ class TreeCheck:
             no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
             yield inside if inside and no_directory else Unreadable.of(inside or ".", error)
 
-    def _listed(self, inside: str) -> Iterator[tuple[str, bool | None]]:
-        """Yield names, and whether each is a directory's; None if nothing else can have it too.
+    def _listed(self, inside: str) -> Iterator[tuple[list[str], list[tuple[str, bool | None]]]]:
+        """Yield LISTED names at a time, and of a store's whether each is a directory's.
 
-        In a store an object ``000001.bin`` stands beside others whose keys begin with
-        ``000001.bin/``, and either may be one too many.
+        There an object ``000001.bin`` stands beside others whose keys begin with ``000001.bin/``,
+        and either may be one too many. Where nothing else can have the same name it is None.
         """
         if isinstance(self._place, Folder):
-            for name in self._place.names(inside):
-                yield name, None
+            names = self._place.names(inside)
+            while some := list(islice(names, LISTED)):
+                yield some, []
             return
-        for entry in self._place.entries(inside):
-            yield entry.name, entry.is_directory or (None if entry.size is None else False)
+        entries = self._place.entries(inside)
+        while found := list(islice(entries, LISTED)):
+            yield (
+                [one.name for one in found],
+                [
+                    (one.name, one.is_directory or (None if one.size is None else False))
+                    for one in found
+                ],
+            )
 
     def _beside(self, directory: Directory, name: str, other: str) -> Result:
         """Return what is found in an index beside a tree's file, the path of anything else."""
@@ -182,14 +191,15 @@ class TreeCheck:
         for directory in (data_set, *data_set.below()):
             inside = data_set.path_of(directory) if directory != data_set else ""
             try:
-                for name, is_directory in self._listed(inside):
-                    other = f"{inside}/{name}" if inside else name
-                    if not directory.holds(name):
-                        yield other
-                    elif is_directory is not None:
-                        is_file = isinstance(directory.child(name), ProfileFile)
-                        if is_directory == is_file:
-                            yield f"{other}/" if is_directory else other
+                for names, kinds in self._listed(inside):
+                    for name, is_directory in kinds or zip(names, repeat(None)):
+                        other = f"{inside}/{name}" if inside else name
+                        if not directory.holds(name):
+                            yield other
+                        elif is_directory is not None:
+                            is_file = isinstance(directory.child(name), ProfileFile)
+                            if is_directory == is_file:
+                                yield f"{other}/" if is_directory else other
             except FileNotFoundError:
                 continue
             except NotADirectoryError:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from dgenfs.machine.directories import absolute
 from dgenfs.machine.stores import is_url, local_path, open_store, path_of
-from dgenfs.names.catalog import Directory, File
+from dgenfs.names.catalog import Directory, File, Member
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
 from dgenfs.names.spec import Spec
 from dgenfs.verifying.archives import Archive
-from dgenfs.verifying.copies import Content, Copies, Member, Progress, no_progress
+from dgenfs.verifying.copies import Content, Copies, Progress, no_progress
 from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.mixed import Mixed
 from dgenfs.verifying.objects import Prefix
