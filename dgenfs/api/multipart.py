@@ -3,14 +3,17 @@
 Source: AWS S3 API Reference, CreateMultipartUpload and what is related to it there.
 """
 
+import asyncio
 import functools
 import logging
 import threading
+from typing import Any
 
 from dgenfs.machine.requests import Requests
 from dgenfs.machine.stores import MissingObjectError, Store, StoreError, translated
 
 MAX_PARTS = 10_000  # of an object; AWS S3 User Guide, "Amazon S3 multipart upload limits"
+ANSWER_SECONDS = 10  # that an interrupt waits for, so that no upload is left that was just begun
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +26,24 @@ class Multipart:
     """
 
     def __init__(self, store: Store, parts: int) -> None:
-        """Begin it."""
+        """Ask the store for it; ``begin`` waits for the answer."""
         self.parts = parts
         self._store = store
         bucket, key, _ = store.fs.split_path(store.path)
         self._names = {"Bucket": bucket, "Key": key}
         self._tags: dict[int, str] = {}
         self._lock = threading.Lock()
-        with translated(store.url):
-            begun = store.fs.call_s3("create_multipart_upload", **self._names)
-        self._names["UploadId"] = begun["UploadId"]
+        asked = store.fs._call_s3("create_multipart_upload", **self._names)
+        self._begun = asyncio.run_coroutine_threadsafe(asked, store.fs.loop)
+
+    def begin(self) -> None:
+        """Wait until parts may be sent.
+
+        Raises:
+            StoreError: the store does not take it.
+        """
+        with translated(self._store.url):
+            self._names["UploadId"] = self._begun.result()["UploadId"]
 
     def put(self, number: int, body: bytearray, requests: Requests) -> bool:
         """Send part ``number``, from 0, and make the object with the last one; return whether."""
@@ -50,9 +61,14 @@ class Multipart:
 
     def abort(self) -> None:
         """Have the store forget it; for who waits for none of its parts any more."""
+        if self._begun.done() and self._begun.exception():
+            return
         try:
             with translated(self._store.url):
-                self._store.fs.call_s3("abort_multipart_upload", **self._names)
+                # Who is interrupted in ``begin`` does not know yet what the store made.
+                begun: dict[str, Any] = self._begun.result(ANSWER_SECONDS)
+                names = {**self._names, "UploadId": begun["UploadId"]}
+                self._store.fs.call_s3("abort_multipart_upload", **names)
         except MissingObjectError:
             pass  # it became the object, though the answer was lost
         except StoreError as error:

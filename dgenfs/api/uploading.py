@@ -229,6 +229,7 @@ class _Uploads:
         size = part_size(source.size)
         multipart = Multipart(store, -(-source.size // size))
         self._multiparts.add(multipart)
+        multipart.begin()
 
         def part(number: int) -> Task:
             def put(buffer: _Buffer) -> None:
