@@ -105,9 +105,11 @@ class Mount:
         return int(found[1]) * 1024
 
     def cpu_seconds(self) -> float:
-        """Processor time that the daemon has used."""
-        times = self.daemon.cpu_times()
-        return float(times.user + times.system)
+        """Processor time that the daemon has used; clock_getcpuclockid(3), as Python has it not.
+
+        It is counted in nanoseconds, where /proc has whole ticks of whoever runs at one.
+        """
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def tasks(self) -> list[int]:
         """Ids of the daemon's threads."""

@@ -112,6 +112,7 @@ def seaweedfs(folder: Path) -> Iterator[Server]:
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     command = [
         _WEED,
+        "-logdir=.",  # else /tmp keeps them
         "mini",  # all in one process, ready in a second where `weed server` takes three
         "-dir=data",
         "-ip=127.0.0.1",

@@ -167,10 +167,13 @@ def test_two_mounts(tmp_path: Path) -> None:
 
 def test_idle_takes_no_cpu(lasting: Mount) -> None:
     right(lasting.path / NAME)
-    time.sleep(0.5)
-    before = lasting.cpu_seconds()
-    time.sleep(3)
-    assert lasting.cpu_seconds() - before < 0.015  # one tick of 10 ms
+
+    def is_idle() -> bool:
+        before = lasting.cpu_seconds()
+        time.sleep(3)
+        return lasting.cpu_seconds() - before < 0.015
+
+    eventually(is_idle, 12)  # whoever else looks at all mounts of a machine, may do so at any time
 
 
 def test_memory_of_a_busy_mount(lasting: Mount, tmp_path: Path) -> None:
