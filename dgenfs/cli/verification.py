@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dgenfs.verifying.verifier import Verifier
 
 
-class Mixed(NamedTuple):
+class OwnNames(NamedTuple):
     """A directory, or a prefix, of copies that have names of their own.
 
     Attributes:
@@ -45,7 +45,7 @@ class Mixed(NamedTuple):
     unnamed: UnnamedError
 
 
-Expected = File | Directory | ProfileFile | ProfileDirectory | Mixed
+Expected = File | Directory | ProfileFile | ProfileDirectory | OwnNames
 Report = FileReport | TreeReport | DirectoryReport
 
 Item = TypeVar("Item")
@@ -150,7 +150,7 @@ class Verification:
 
     def _gone_into(self, verifier: "Verifier", path: str, node: Expected) -> Expected:
         """Return what is expected, of a directory without a name that there are names in it."""
-        if not isinstance(node, Mixed):
+        if not isinstance(node, OwnNames):
             return node
         if self._options.range is not None:
             raise ValueError(f"{path}: {_OF_ONE_FILE}")
@@ -166,13 +166,13 @@ class Verification:
             raise
         if size is None:
             raise node.unnamed
-        return Mixed(size, node.unnamed)
+        return OwnNames(size, node.unnamed)
 
     def _expected(self, path: str, _: str) -> Expected:
         try:
             return self._said(path)
         except UnnamedError as error:
-            return Mixed(0, error)
+            return OwnNames(0, error)
 
     def _said(self, path: str) -> Expected:
         """Return what options, or a path's own name, say that it holds."""
@@ -206,34 +206,26 @@ class Verification:
     ) -> Report:
         """Return what is found in a path that should hold ``node``."""
         share = self._options.share
-        if isinstance(node, Mixed):
+        if isinstance(node, OwnNames):
             if path == STDIN:
                 return self._archive(verifier, advance, node)
             return verifier.verify_directory(path, advance, share=share)
         if isinstance(node, Directory | ProfileDirectory):
             if self._options.range is not None:
                 raise ValueError(f"{path}: {_OF_ONE_FILE}")
-            if isinstance(node, Directory):
-                return verifier.verify_tree(
-                    path, node.spec, advance, share=share, directory=node.number
-                )
-            return verifier.verify_data_set(path, node, advance, share=share)
+            return verifier.verify_tree(path, node, advance, share=share)
         window = self._options.range and self._options.range.window(node.size, str(node.spec))
         if path == STDIN or (not is_url(path) and Path(path).is_fifo()):
             if share != WHOLE or self._options.dask is not None:
                 raise ValueError(f"{path}: {_IN_ORDER}")
             from dgenfs.verifying.streams import opened_stream
 
-            with opened_stream(path) as stream:
+            with opened_stream(None if path == STDIN else path) as stream:
                 return verifier.verify_stream(stream, path, node, advance, window=window)
-        if isinstance(node, ProfileFile):
-            return verifier.verify_profile_file(path, node, advance, share=share, window=window)
-        return verifier.verify_file(
-            path, node.spec, node.number, advance, share=share, window=window
-        )
+        return verifier.verify_file(path, node, advance, share=share, window=window)
 
     def _archive(
-        self, verifier: "Verifier", advance: Callable[[int], None], node: Mixed
+        self, verifier: "Verifier", advance: Callable[[int], None], node: OwnNames
     ) -> DirectoryReport:
         """Return what is found in a tar archive that standard input is, maybe."""
         if self._options.share != WHOLE or self._options.dask is not None:
@@ -242,7 +234,7 @@ class Verification:
         from dgenfs.verifying.streams import opened_stream
 
         try:
-            with opened_stream(STDIN) as stream:
+            with opened_stream() as stream:
                 return verifier.verify_archive(stream, STDIN, advance)
         except NotAnArchiveError:
             raise node.unnamed from None

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dgenfs.distributed.cluster import connected
 from dgenfs.distributed.parts import done, everywhere, shares
@@ -17,7 +17,6 @@ from dgenfs.names.catalog import Directory, File, find
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import RANGE, WHOLE, Share
-from dgenfs.names.spec import Spec
 from dgenfs.verifying.copies import MIN_THREADS, Progress, no_progress
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.merging import PartReport, merged_in_order
@@ -85,23 +84,9 @@ def verify(
         threads=threads,
         exclude=exclude,
     ) as verifier:
-        if isinstance(node, Directory):
-            return verifier.verify_tree(path, node.spec, progress, directory=node.number)
-        if isinstance(node, ProfileDirectory):
-            return verifier.verify_data_set(path, node, progress)
-        if isinstance(node, ProfileFile):
-            return verifier.verify_profile_file(path, node, progress)
-        return verifier.verify_file(path, node.spec, node.number, progress)
-
-
-class Settings(NamedTuple):
-    """What the workers' verifiers are made of; see Verifier."""
-
-    seeds: Sequence[int]
-    direct: bool
-    buffered: bool
-    threads: int | None
-    exclude: Sequence[str]
+        if isinstance(node, Directory | ProfileDirectory):
+            return verifier.verify_tree(path, node, progress)
+        return verifier.verify_file(path, node, progress)
 
 
 class DistributedVerifier(Verifier):
@@ -110,22 +95,10 @@ class DistributedVerifier(Verifier):
     Streams it compares by itself.
     """
 
-    def __init__(
-        self,
-        client: "Client",
-        *,
-        seeds: Sequence[int] = (),
-        direct: bool = False,
-        buffered: bool = False,
-        threads: int | None = None,
-        exclude: Sequence[str] = (),
-    ) -> None:
-        """Compare by the workers that ``client`` reaches; see Verifier."""
-        super().__init__(
-            seeds=seeds, direct=direct, buffered=buffered, threads=threads, exclude=exclude
-        )
+    def __init__(self, client: "Client", **settings: Any) -> None:
+        """Compare by the workers that ``client`` reaches; for ``settings`` see Verifier."""
+        super().__init__(**settings)
         self._client = client
-        self._asked = Settings(tuple(seeds), direct, buffered, threads, tuple(exclude))
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a DistributedVerifier does not pickle: its client stays in its process")
@@ -133,8 +106,7 @@ class DistributedVerifier(Verifier):
     def verify_file(
         self,
         path: Path | str,
-        spec: Spec,
-        file: int = 0,
+        file: File | ProfileFile,
         progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
@@ -147,49 +119,45 @@ class DistributedVerifier(Verifier):
             OSError: no part could be compared.
         """
         _require_whole(share, window)
-        return self._file(path, File(spec, file), Verifier.verify_file, (spec, file), progress)
+        path = _path_of(path)
+        parts = shares(self._client, file.size, -(-file.size // RANGE))
+        task = partial(_part, self._settings, Verifier.verify_file, (everywhere(path), file))
 
-    def verify_profile_file(
-        self,
-        path: Path | str,
-        file: ProfileFile,
-        progress: Progress = no_progress,
-        *,
-        share: Share = WHOLE,
-        window: Window | None = None,
-    ) -> FileReport:
-        """Compare one file with one of a data set; see ``verify_file``."""
-        _require_whole(share, window)
-        return self._file(path, file, Verifier.verify_profile_file, (file,), progress)
+        def lost(like: FileReport, share: Share, error: OSError) -> FileReport:
+            start, end = share.range(file.size)
+            log.warning("%s: bytes %d to %d: %s", like.path, start, end, reason(error))
+            report = FileReport(like.path, like.name, like.file, file.size, like.size)
+            report.add(Extent(start, end, Kind.UNREADABLE, end - start))
+            report.ranges = [(start, end)]
+            return report
+
+        whole: FileReport = _merged(done(self._client, "verify", task, parts, progress), lost)
+        _rename(whole, path)
+        return whole
 
     def verify_tree(
         self,
         path: Path | str,
-        spec: Spec,
+        node: Directory | ProfileDirectory,
         progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
-        directory: int | None = None,
     ) -> TreeReport:
-        """Compare a directory, or a prefix, with a tree; see ``verify_file``."""
+        """Compare a directory, or a prefix, with a tree or a data set; see ``verify_file``."""
         _require_whole(share)
-        node = Directory(spec, directory)
-        files = spec.files if directory is None else node.count
-        method = partial(Verifier.verify_tree, directory=directory)
-        return self._tree(path, node.size, files, method, spec, progress)
+        path = _path_of(path)
+        files = len(node.files) if isinstance(node, Directory) else node.files
+        parts = shares(self._client, node.size, files)
+        task = partial(_part, self._settings, Verifier.verify_tree, (everywhere(path), node))
 
-    def verify_data_set(
-        self,
-        path: Path | str,
-        data_set: ProfileDirectory,
-        progress: Progress = no_progress,
-        *,
-        share: Share = WHOLE,
-    ) -> TreeReport:
-        """Compare a directory, or a prefix, with a data set; see ``verify_file``."""
-        _require_whole(share)
-        size, files = data_set.size, data_set.files
-        return self._tree(path, size, files, Verifier.verify_data_set, data_set, progress)
+        def lost(like: TreeReport, share: Share, error: OSError) -> TreeReport:
+            report = TreeReport(like.path, like.name, len(share.of(files)))
+            report.add_unreadable(Unreadable(".", f"part {share}: {reason(error)}"))
+            return report
+
+        whole: TreeReport = _merged(done(self._client, "verify", task, parts, progress), lost)
+        _rename(whole, path)
+        return whole
 
     def verify_directory(
         self, path: Path | str, progress: Progress = no_progress, *, share: Share = WHOLE
@@ -202,7 +170,7 @@ class DistributedVerifier(Verifier):
         path = _path_of(path)
         size = self.size_by_names(path) or 0
         parts = shares(self._client, 0, -(-size // RANGE))
-        task = partial(_part, self._asked, Verifier.verify_directory, (everywhere(path),))
+        task = partial(_part, self._settings, Verifier.verify_directory, (everywhere(path),))
         told, failed, found = [], [], []
         for part, report in done(self._client, "verify", task, parts, progress):
             if isinstance(report, OSError):
@@ -225,52 +193,6 @@ class DistributedVerifier(Verifier):
             whole.add_unchecked(Unreadable(str(path), f"part {part}: {reason(error)}"))
         return whole
 
-    def _file(
-        self,
-        path: Path | str,
-        file: File | ProfileFile,
-        method: Any,
-        arguments: tuple[object, ...],
-        progress: Progress,
-    ) -> FileReport:
-        path = _path_of(path)
-        parts = shares(self._client, file.size, -(-file.size // RANGE))
-        task = partial(_part, self._asked, method, (everywhere(path), *arguments))
-
-        def lost(like: FileReport, share: Share, error: OSError) -> FileReport:
-            start, end = share.range(file.size)
-            log.warning("%s: bytes %d to %d: %s", like.path, start, end, reason(error))
-            report = FileReport(like.path, like.name, like.file, file.size, like.size)
-            report.add(Extent(start, end, Kind.UNREADABLE, end - start))
-            report.ranges = [(start, end)]
-            return report
-
-        whole: FileReport = _merged(done(self._client, "verify", task, parts, progress), lost)
-        _rename(whole, path)
-        return whole
-
-    def _tree(
-        self,
-        path: Path | str,
-        size: int,
-        files: int,
-        method: Any,
-        node: Spec | ProfileDirectory,
-        progress: Progress,
-    ) -> TreeReport:
-        path = _path_of(path)
-        parts = shares(self._client, size, files)
-        task = partial(_part, self._asked, method, (everywhere(path), node))
-
-        def lost(like: TreeReport, share: Share, error: OSError) -> TreeReport:
-            report = TreeReport(like.path, like.name, len(share.of(files)))
-            report.add_unreadable(Unreadable(".", f"part {share}: {reason(error)}"))
-            return report
-
-        whole: TreeReport = _merged(done(self._client, "verify", task, parts, progress), lost)
-        _rename(whole, path)
-        return whole
-
 
 @contextmanager
 def verifier_on(address: str, **settings: Any) -> Iterator[Verifier]:
@@ -280,7 +202,7 @@ def verifier_on(address: str, **settings: Any) -> Iterator[Verifier]:
 
 
 def _part(
-    settings: Settings,
+    settings: dict[str, Any],
     method: Any,
     arguments: tuple[object, ...],
     share: Share,
@@ -291,7 +213,7 @@ def _part(
 
     at_once = get_worker().state.nthreads  # parts that the process does
     threads = -(-max(MIN_THREADS, len(topology.detect().cpus)) // at_once)
-    own = settings._replace(threads=settings.threads or threads)._asdict()
+    own = {**settings, "threads": settings["threads"] or threads}
     with Verifier(**own) as verifier:
         report: Report = method(verifier, *arguments, progress=progress, share=share)
     return report

@@ -83,7 +83,7 @@ def _upload(
     if share != WHOLE:
         raise ValueError(f"{store.url}: an object is written whole: part {share} is of a tree")
     right = resume and store.info() is not None
-    if right and verifier.verify_file(url, node.spec, node.number).identical:
+    if right and verifier.verify_file(url, node).identical:
         progress(node.size)
     else:
         upload_file(node.view(), store, progress, force=resume)
@@ -115,7 +115,7 @@ def _wrong_ranges(
     """Yield those of the ranges that are not right."""
     for start, end in ranges:
         window = Window(start, end - start, start, ends=False)
-        report = verifier.verify_file(target, file.spec, file.number, window=window)
+        report = verifier.verify_file(target, file, window=window)
         if report.totals:  # that it changed says that other ranges are written
             yield start, end
         else:

@@ -142,17 +142,25 @@ class Store:
             StoreError: the store does not say; of S3, also that there is no such bucket.
         """
         if self.protocol in S3:
-            # Of a prefix with a million objects two are listed.
-            bucket, prefix = self.bucket_and_prefix()
-            with translated(self.url):
-                listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=2)
             # Consoles make an object of the prefix itself, for a directory.
-            return all(one["Key"] == prefix for one in listed.get("Contents", ()))
+            _, prefix = self.bucket_and_prefix()
+            return all(key == prefix for key in self.first_keys(2))
         there = self.info()
         if there is None or there["type"] != "directory":
             return there is None
         with self.client() as fs, translated(self.url):
             return not fs.ls(self.path, detail=False)
+
+    def first_keys(self, count: int) -> list[str]:
+        """Return the first keys in S3 that are below this place, of a million too.
+
+        Raises:
+            StoreError: the store does not say; also that there is no such bucket.
+        """
+        bucket, prefix = self.bucket_and_prefix()
+        with translated(self.url):
+            listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=count)
+        return [one["Key"] for one in listed.get("Contents", ())]
 
     def bucket_and_prefix(self) -> tuple[str, str]:
         """Return the bucket in S3, and what the keys below this place begin with."""

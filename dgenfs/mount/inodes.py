@@ -100,7 +100,7 @@ class Inodes:
         self.counted = 0
         self.listed: dict[int, str] = {}
         for text in listed:
-            if data_set is not None and data_set.top.holds(text):
+            if data_set is not None and data_set.top.get(text) is not None:
                 continue  # it is listed with the data set, whose it is
             inode = self._add(text)
             self.reference(inode)

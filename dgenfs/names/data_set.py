@@ -154,13 +154,12 @@ class ProfileDirectory:
                 return ProfileFile(one, index, kind)
         raise SpecError(f"{self}/{name}", name, f"{self} {self._held()}")
 
-    def holds(self, name: str) -> bool:
-        """Return whether something of that name is in it."""
+    def get(self, name: str) -> Union["ProfileDirectory", ProfileFile] | None:
+        """Return what ``name`` is in it, None if it is nothing."""
         try:
-            self.child(name)
+            return self.child(name)
         except SpecError:
-            return False
-        return True
+            return None
 
     def _held(self) -> str:
         names = [name for name, _ in islice(self.entries(), 1)]

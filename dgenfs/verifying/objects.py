@@ -77,7 +77,10 @@ class Prefix:
 
     def require_directory(self, what: str) -> None:  # noqa: ARG002
         """Raise FileNotFoundError unless some object has the prefix."""
-        next(self.names(""), None)
+        if self.store.protocol not in S3:
+            next(self.names(""), None)
+        elif not self.store.first_keys(1):
+            raise _no_object(self.store)
 
 
 def is_object(url: str) -> bool:
@@ -116,7 +119,11 @@ def _keys(store: Store) -> Iterator[Entry]:
             break
         more = {"ContinuationToken": page["NextContinuationToken"]}
     if not found:
-        raise MissingObjectError(errno.ENOENT, "no object has this prefix", store.url)
+        raise _no_object(store)
+
+
+def _no_object(store: Store) -> MissingObjectError:
+    return MissingObjectError(errno.ENOENT, "no object has this prefix", store.url)
 
 
 def _listed(store: Store) -> Iterator[Entry]:

@@ -18,7 +18,6 @@ from dgenfs.verifying.findings import MAX_EXTENTS
 from dgenfs.verifying.reports import FileReport
 from dgenfs.verifying.windows import Window
 
-STDIN = "-"
 WRITER_MILLISECONDS = 1000  # in which a FIFO's writer must have opened it
 
 
@@ -77,13 +76,13 @@ class _Fifo(_Input):
         return 1
 
 
-def opened_stream(path: str) -> io.FileIO:
-    """Open standard input, ``-``, or a FIFO.
+def opened_stream(fifo: str | None = None) -> io.FileIO:
+    """Open the FIFO at a path, None for standard input.
 
     Raises:
         OSError: it cannot be opened, or nobody writes to it.
     """
-    return _Input(0, closefd=False) if path == STDIN else _Fifo(path)
+    return _Input(0, closefd=False) if fifo is None else _Fifo(fifo)
 
 
 def compared_stream(

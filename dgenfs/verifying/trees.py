@@ -41,18 +41,15 @@ class TreeCheck:
         self._report = report
         self._progress = progress
 
-    def tree(self, directory: Directory, share: Share) -> None:
-        """Compare files of a tree, or of one of its directories, where that is the place."""
-        if isinstance(self._place, Folder) and directory.spec.size <= CHUNK:
-            numbers = directory.files
+    def files(self, node: Directory | ProfileDirectory, share: Share) -> None:
+        """Compare the files of what should be there, those in a share."""
+        place = self._place
+        if isinstance(node, Directory) and isinstance(place, Folder) and node.spec.size <= CHUNK:
+            numbers = node.files
             some = share.of(len(numbers))
-            self._small_files(self._place, directory, numbers[some.start : some.stop])
+            self._small_files(place, node, numbers[some.start : some.stop])
         else:
-            self._members(directory.members(share))
-
-    def data_set(self, data_set: ProfileDirectory, share: Share) -> None:
-        """Compare the files of a data set, or of a directory in it, that are in a share."""
-        self._members(data_set.members(share))
+            self._members(node.members(share))
 
     def _members(self, members: Iterable[Member]) -> None:
         results = self._copies.found_all(self._place, members, self._room, self._progress)
@@ -107,8 +104,12 @@ class TreeCheck:
         else:
             self._report.add_file(result)
 
-    def others(self, others: Iterator[Result], excluded: re.Pattern[str]) -> None:
+    def others(self, node: Directory | ProfileDirectory, excluded: re.Pattern[str]) -> None:
         """Add what should not be there, but for names that are ``excluded``."""
+        if isinstance(node, Directory):
+            others = self._others_of_tree(node)
+        else:
+            others = self._others_of_data_set(node)
         for other in others:
             if isinstance(other, Unreadable):
                 self._report.add_unreadable(other)
@@ -120,7 +121,7 @@ class TreeCheck:
             else:
                 self._report.add_unexpected(other)
 
-    def others_of_tree(self, directory: Directory, inside: str = "") -> Iterator[Result]:
+    def _others_of_tree(self, directory: Directory, inside: str = "") -> Iterator[Result]:
         """Yield what is in a tree's place that is not its own, and directories that are unreadable.
 
         Of an index that stands beside a tree's file, what is found in it.
@@ -149,7 +150,7 @@ class TreeCheck:
                     elif is_directory is False:
                         yield other
                     else:
-                        yield from self.others_of_tree(Directory(spec, number), other)
+                        yield from self._others_of_tree(Directory(spec, number), other)
         except OSError as error:
             no_directory = isinstance(error, FileNotFoundError | NotADirectoryError)
             yield inside if inside and no_directory else Unreadable.of(inside or ".", error)
@@ -186,7 +187,7 @@ class TreeCheck:
         content = Content.of(File(spec.index_of_a_file))._replace(file=file)
         return self._copies.found(self._place, other, content, MAX_EXTENTS, self._progress)
 
-    def others_of_data_set(self, data_set: ProfileDirectory) -> Iterator[Result]:
+    def _others_of_data_set(self, data_set: ProfileDirectory) -> Iterator[Result]:
         """Yield what is not a data set's own, and its directories that are unreadable."""
         for directory in (data_set, *data_set.below()):
             inside = data_set.path_of(directory) if directory != data_set else ""
@@ -194,12 +195,11 @@ class TreeCheck:
                 for names, kinds in self._listed(inside):
                     for name, is_directory in kinds or zip(names, repeat(None)):
                         other = f"{inside}/{name}" if inside else name
-                        if not directory.holds(name):
+                        child = directory.get(name)
+                        if child is None:
                             yield other
-                        elif is_directory is not None:
-                            is_file = isinstance(directory.child(name), ProfileFile)
-                            if is_directory == is_file:
-                                yield f"{other}/" if is_directory else other
+                        elif is_directory is isinstance(child, ProfileFile):
+                            yield f"{other}/" if is_directory else other
             except FileNotFoundError:
                 continue
             except NotADirectoryError:
@@ -222,28 +222,35 @@ class TreeCheck:
 def compared_tree(
     copies: Copies,
     place: Place,
-    directory: Directory,
+    node: Directory | ProfileDirectory,
     excluded: re.Pattern[str],
     progress: Progress,
     share: Share,
 ) -> TreeReport:
-    """Compare what should be a tree, or one of its directories; see ``Verifier.verify_tree``.
+    """Compare what should be a directory of the catalog; see ``Verifier.verify_tree``.
 
     Args:
         copies: whose threads compare.
         place: where it is.
-        directory: what should be there.
+        node: what should be there.
         excluded: names that may be there too.
         progress: called with the number of bytes compared since the last call.
         share: the part of its files to compare.
     """
-    report = TreeReport(place.path, str(directory), len(share.of(len(directory.files))))
-    kind = "a tree" if directory.number is None else "a directory of one"
-    place.require_directory(f"{directory} is {kind}")
+    if isinstance(node, Directory):
+        kind = "a tree" if node.number is None else "a directory of one"
+        files = len(node.files)
+    else:
+        kind = "one"
+        files = node.files
+    place.require_directory(f"{node} is {kind}")
+    report = TreeReport(place.path, str(node), len(share.of(files)))
     check = TreeCheck(copies, place, report, progress)
-    check.tree(directory, share)
+    check.files(node, share)
     if share.first:
-        check.others(check.others_of_tree(directory), excluded)
+        if isinstance(node, ProfileDirectory):
+            check.missing_directories(node)
+        check.others(node, excluded)
     return report
 
 

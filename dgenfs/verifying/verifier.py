@@ -3,7 +3,9 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dgenfs.machine.directories import absolute
 from dgenfs.machine.stores import is_url, local_path, open_store, path_of
@@ -11,7 +13,6 @@ from dgenfs.names.catalog import Directory, File, Member
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.share import WHOLE, Share
-from dgenfs.names.spec import Spec
 from dgenfs.verifying.archives import Archive
 from dgenfs.verifying.copies import Content, Copies, Progress, no_progress
 from dgenfs.verifying.findings import MAX_EXTENTS
@@ -21,7 +22,7 @@ from dgenfs.verifying.places import Folder, Place
 from dgenfs.verifying.reading import Buffers, Caching
 from dgenfs.verifying.reports import DirectoryReport, FileReport, TreeReport
 from dgenfs.verifying.streams import Stream, compared_stream
-from dgenfs.verifying.trees import TreeCheck, compared_tree
+from dgenfs.verifying.trees import compared_tree
 from dgenfs.verifying.windows import Window
 
 
@@ -63,7 +64,13 @@ class Verifier:
             raise ValueError("direct and buffered: are opposites; leave out one")
         if threads is not None and threads < 1:
             raise ValueError(f"threads {threads}: must be at least 1")
-        self._settings = (tuple(seeds), direct, buffered, threads, tuple(exclude))
+        self._settings: dict[str, Any] = {
+            "seeds": tuple(seeds),
+            "direct": direct,
+            "buffered": buffered,
+            "threads": threads,
+            "exclude": tuple(exclude),
+        }
         self._direct = direct
         self._caching = Caching.AROUND
         if direct or buffered:
@@ -74,7 +81,7 @@ class Verifier:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Start threads of its own where it is unpickled."""
-        return _verifier, self._settings
+        return partial(Verifier, **self._settings), ()
 
     def close(self) -> None:
         """End the threads."""
@@ -98,8 +105,7 @@ class Verifier:
     def verify_file(
         self,
         path: Path | str,
-        spec: Spec,
-        file: int = 0,
+        file: File | ProfileFile,
         progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
@@ -109,8 +115,7 @@ class Verifier:
 
         Args:
             path: a regular file, a block device or an object.
-            spec: what it should hold.
-            file: number of the file in a tree.
+            file: what it should hold.
             progress: see the class.
             share: the part of it to compare.
             window: the bytes of it that the copy holds, and where; not with a share.
@@ -121,31 +126,9 @@ class Verifier:
                 end of what it should hold.
             OSError: it cannot be opened; what cannot be read of it is damage.
         """
-        content = Content.of(File(spec, file))
-        return self._verified(path, content, share, window, progress)
-
-    def verify_profile_file(
-        self,
-        path: Path | str,
-        file: ProfileFile,
-        progress: Progress = no_progress,
-        *,
-        share: Share = WHOLE,
-        window: Window | None = None,
-    ) -> FileReport:
-        """Compare one file with one of a data set; see ``verify_file``."""
-        return self._verified(path, Content.of(file), share, window, progress)
-
-    def _verified(
-        self,
-        path: Path | str,
-        content: Content,
-        share: Share,
-        window: Window | None,
-        progress: Progress,
-    ) -> FileReport:
         if window is not None and share != WHOLE:
             raise ValueError(f"part {share} and a window: give one, as each says what to compare")
+        content = Content.of(file)
         window = window or Window.of(content.view.size, share)
         window.require_within(content.view.size, content.name)
         place = self._place(path)
@@ -181,60 +164,27 @@ class Verifier:
     def verify_tree(
         self,
         path: Path | str,
-        spec: Spec,
+        node: Directory | ProfileDirectory,
         progress: Progress = no_progress,
         *,
         share: Share = WHOLE,
-        directory: int | None = None,
     ) -> TreeReport:
-        """Compare a directory with the tree it should hold.
+        """Compare a directory with the tree, or the data set, that it should hold.
 
         Files and directories in it that cannot be opened are in the report, and hide no others.
 
         Args:
-            path: the tree's directory, or what its objects' keys begin with, whatever it is called.
-            spec: a tree's.
-            progress: see the class.
-            share: the part of its files to compare; the first also tells what is not the tree's.
-            directory: number of a directory of the tree that ``path`` should hold, None for all.
-
-        Raises:
-            NotADirectoryError: ``path`` is not a directory.
-            OSError: it cannot be reached.
-        """
-        place = self._place(path)
-        tree = Directory(spec, directory)
-        return compared_tree(self._copies, place, tree, self._excluded, progress, share)
-
-    def verify_data_set(
-        self,
-        path: Path | str,
-        data_set: ProfileDirectory,
-        progress: Progress = no_progress,
-        *,
-        share: Share = WHOLE,
-    ) -> TreeReport:
-        """Compare a directory with the data set that it should hold; see ``verify_tree``.
-
-        Args:
             path: the directory, or what its objects' keys begin with, whatever it is called.
-            data_set: its top, or a directory in it.
+            node: a tree, the top of a data set, or a directory in one.
             progress: see the class.
-            share: the part of its files to compare; the first also tells what is not the set's.
+            share: the part of its files to compare; the first also tells what else is there.
 
         Raises:
             NotADirectoryError: ``path`` is not a directory.
             OSError: it cannot be reached.
         """
         place = self._place(path)
-        place.require_directory(f"{data_set} is one")
-        report = TreeReport(place.path, str(data_set), len(share.of(data_set.files)))
-        check = TreeCheck(self._copies, place, report, progress)
-        check.data_set(data_set, share)
-        if share.first:
-            check.missing_directories(data_set)
-            check.others(check.others_of_data_set(data_set), self._excluded)
-        return report
+        return compared_tree(self._copies, place, node, self._excluded, progress, share)
 
     def lacking(
         self, path: Path | str, members: Iterable[Member], progress: Progress = no_progress
@@ -299,13 +249,3 @@ class Verifier:
         url = isinstance(path, str) and is_url(path)
         names = path_of(str(path)) if url else absolute(Path(path))
         return Mixed(self._place(path), names, self._excluded)
-
-
-def _verifier(
-    seeds: Sequence[int],
-    direct: bool,
-    buffered: bool,
-    threads: int | None,
-    exclude: Sequence[str],
-) -> Verifier:
-    return Verifier(seeds=seeds, direct=direct, buffered=buffered, threads=threads, exclude=exclude)

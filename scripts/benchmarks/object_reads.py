@@ -88,9 +88,9 @@ def _timed(call: Callable[[], None]) -> Callable[[], float]:
 def _verify(verifier: Verifier, node: File | Directory, path: Path | None = None) -> None:
     where = path or _url(node)
     if isinstance(node, Directory):
-        identical = verifier.verify_tree(where, node.spec).identical
+        identical = verifier.verify_tree(where, node).identical
     else:
-        identical = verifier.verify_file(where, node.spec).identical
+        identical = verifier.verify_file(where, node).identical
     if not identical:
         raise AssertionError(f"{where}: is not identical")
 

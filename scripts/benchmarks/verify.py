@@ -18,6 +18,7 @@ from benchmarks.suite import Suite, Target, Timings
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_file, write_tree
 from dgenfs.kernels.row import SECTOR
+from dgenfs.names.catalog import File
 from dgenfs.verifying.verifier import Verifier
 
 NAMES = ("4G_d1_c1", "4G_d4_c2")
@@ -72,7 +73,7 @@ def _cases(folder: Path, name: str, verifier: Verifier) -> Iterator[Case]:
     write_file(spec.view(0), path, lambda _: None)
 
     def check() -> None:
-        if not verifier.verify_file(path, spec).identical:
+        if not verifier.verify_file(path, File(spec)).identical:
             raise AssertionError(f"{path} is not what its name says")
 
     yield Case(f"verify {name}", repeated(check), spec.size)
@@ -105,7 +106,7 @@ def _damaged(folder: Path, verifier: Verifier, with_seeds: Verifier) -> Iterator
         one = with_seeds if what == OTHER_SEED else verifier
 
         def check(path: Path = path, verifier: Verifier = one, right: bool = what == COPY) -> None:
-            if verifier.verify_file(path, spec).identical is not right:
+            if verifier.verify_file(path, File(spec)).identical is not right:
                 raise AssertionError(f"{path}: verify is wrong")
 
         yield Case(f"verify {what}", repeated(check), spec.size)

@@ -55,10 +55,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, seaweedfs: Server) -> Iter
 def on_one_host(path: Path | str, node: File | Directory | ProfileDirectory) -> Any:
     with Verifier() as verifier:
         if isinstance(node, File):
-            return verifier.verify_file(path, node.spec, node.number)
-        if isinstance(node, Directory):
-            return verifier.verify_tree(path, node.spec)
-        return verifier.verify_data_set(path, node)
+            return verifier.verify_file(path, node)
+        return verifier.verify_tree(path, node)
 
 
 def damage(path: Path, at: int, length: int = 1) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.names.catalog import Directory
 from dgenfs.verifying.verifier import Verifier
 
 for name in sys.argv[2:]:
@@ -17,11 +18,11 @@ for name in sys.argv[2:]:
     path = Path(sys.argv[1]) / name
     write_tree(spec, path, lambda _: None)
     with Verifier() as verifier:
-        assert verifier.verify_tree(path, spec).identical, name
+        assert verifier.verify_tree(path, Directory(spec)).identical, name
         with (path / spec.path(1)).open("r+b") as file:
             file.seek(-1, 2)
             file.write(b"?")  # which is the last byte of none
-        (different,) = verifier.verify_tree(path, spec).different
+        (different,) = verifier.verify_tree(path, Directory(spec)).different
         assert different.extents[-1].end == spec.size, different
 print("done")
 """

@@ -16,6 +16,7 @@ from processes import eventually
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.machine.file_systems import is_served
+from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.verifier import Verifier
 
 TREE = Spec.parse("4x13M_d2")
@@ -46,7 +47,7 @@ def test_reads_are_in_order(tmp_path: Path) -> None:
         assert is_served(mount.path)
         path = mount.path / TREE.name
         with Verifier(threads=3) as verifier:
-            assert verifier.verify_tree(path, TREE).identical
+            assert verifier.verify_tree(path, Directory(TREE)).identical
             handles = reads(mount.log)
             assert len(handles) == TREE.files
             assert all(map(is_in_order, handles.values()))
@@ -55,19 +56,19 @@ def test_reads_are_in_order(tmp_path: Path) -> None:
             assert turns > TREE.files  # side by side, not one after the other
 
             done = len(mount.log)
-            assert verifier.verify_file(path / TREE.path(3), TREE, 3).identical
+            assert verifier.verify_file(path / TREE.path(3), File(TREE, 3)).identical
             (alone,) = reads(mount.log[done:]).values()
             assert is_in_order(alone)
 
         done = len(mount.log)
         with Verifier(threads=2) as verifier, pytest.raises(RuntimeError):
-            verifier.verify_tree(path, TREE, interrupt)
+            verifier.verify_tree(path, Directory(TREE), interrupt)
         read = sum(size for some in reads(mount.log[done:]).values() for _, size in some)
         assert read < TREE.total_size / 2  # the other thread ends too, not only at its file's end
 
         done = len(mount.log)
         with Verifier(threads=3, direct=True) as verifier:
-            assert verifier.verify_tree(path, TREE).identical
+            assert verifier.verify_tree(path, Directory(TREE)).identical
         assert not all(map(is_in_order, reads(mount.log[done:]).values()))
 
 
@@ -95,12 +96,12 @@ def test_an_rclone_mount(tmp_path: Path) -> None:
     write_tree(TREE, source / TREE.name, lambda _: None)
     with rclone_mount(source, tmp_path) as path, Verifier() as verifier:
         assert is_served(path)
-        assert verifier.verify_tree(path / TREE.name, TREE).identical
+        assert verifier.verify_tree(path / TREE.name, Directory(TREE)).identical
 
         with (source / TREE.name / TREE.path(2)).open("r+b") as file:
             file.seek(5 << 20)
             file.write(b"?")
-        (report,) = verifier.verify_tree(path / TREE.name, TREE).different
+        (report,) = verifier.verify_tree(path / TREE.name, Directory(TREE)).different
         assert report.file == 2
         assert [extent.start for extent in report.extents] == [5 << 20]
 
@@ -110,7 +111,7 @@ def test_what_a_cache_holds_is_read_anew(tmp_path: Path) -> None:
 
         def read_bytes(verifier: Verifier) -> int:
             before = mount.settled()["read_bytes"]
-            assert verifier.verify_tree(mount.path / TREE.name, TREE).identical
+            assert verifier.verify_tree(mount.path / TREE.name, Directory(TREE)).identical
             done: int = mount.settled()["read_bytes"] - before
             return done
 
@@ -127,8 +128,8 @@ def test_every_way(tmp_path: Path, size: str, how: dict[str, int]) -> None:
     tree = Spec.parse(f"3x{size}_c2")
     write_tree(tree, tmp_path / tree.name, lambda _: None)
     with Verifier(**how) as verifier:  # type: ignore[arg-type]
-        assert verifier.verify_tree(tmp_path / tree.name, tree).identical
+        assert verifier.verify_tree(tmp_path / tree.name, Directory(tree)).identical
         with (tmp_path / tree.name / tree.path(1)).open("r+b") as file:
             file.write(b"???")
-        (report,) = verifier.verify_tree(tmp_path / tree.name, tree).different
+        (report,) = verifier.verify_tree(tmp_path / tree.name, Directory(tree)).different
     assert (report.file, report.wrong_sectors) == (1, 1)

@@ -23,7 +23,7 @@ from dgenfs.cli.generation import Generation
 from dgenfs.cli.verification import Options, Verification
 from dgenfs.distributed.writing import write_part
 from dgenfs.machine.stores import StoreError, open_store
-from dgenfs.names.catalog import find
+from dgenfs.names.catalog import Directory, File, find
 from dgenfs.names.share import Share
 from dgenfs.verifying import objects
 from dgenfs.verifying.findings import Kind
@@ -175,7 +175,7 @@ def test_an_object(s3: Any, name: str) -> None:
         data[9 << 20 : (9 << 20) + 4096] = bytes(4096)
         with Verifier() as verifier:
             s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(data[: -(1 << 20)]))
-            report = verifier.verify_file(url, find(name).spec)
+            report = verifier.verify_file(url, File(find(name).spec))
         assert set(report.totals) == {Kind.BIT_FLIPS, Kind.ZEROS, Kind.MISSING}
         assert report.extents[0].start == 5 << 20
     s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(data) + b"x")
@@ -191,13 +191,13 @@ def test_a_range_of_an_object(s3: Any) -> None:
 
         window = Window(1 << 20, 1 << 20, 4096, ends=False)
         spec = find("4M_d2").spec
-        assert verifier.verify_file(f"s3://{BUCKET}/ranges/p", spec, window=window).identical
+        assert verifier.verify_file(f"s3://{BUCKET}/ranges/p", File(spec), window=window).identical
         window = Window(1 << 20, 1 << 20, 4096, ends=True)
-        report = verifier.verify_file(f"s3://{BUCKET}/ranges/p", spec, window=window)
+        report = verifier.verify_file(f"s3://{BUCKET}/ranges/p", File(spec), window=window)
         assert [one.kind for one in report.extents] == [Kind.EXCESS]
         s3.put_object(Bucket=BUCKET, Key="ranges/q", Body=b"x" * 4096 + data)
         window = Window(0, 4 << 20, 4096, ends=True)
-        assert verifier.verify_file(f"s3://{BUCKET}/ranges/q", spec, window=window).identical
+        assert verifier.verify_file(f"s3://{BUCKET}/ranges/q", File(spec), window=window).identical
 
 
 @pytest.mark.usefixtures("configured")
@@ -309,7 +309,7 @@ def test_what_is_not_there(seaweedfs: Server) -> None:
     assert "fsspec knows no" in reasons[urls[4]]
     assert verification.code == 2
     with Verifier(direct=True) as verifier, pytest.raises(ValueError, match="no object has O_DIR"):
-        verifier.verify_file(urls[1], find("1M").spec)
+        verifier.verify_file(urls[1], File(find("1M").spec))
     del seaweedfs
 
 
@@ -336,7 +336,7 @@ def test_a_verifier_pickles() -> None:
         again = pickle.loads(pickle.dumps(verifier))
     with again:
         spec = find("5x5000").spec
-        assert again.verify_tree(f"s3://{BUCKET}/pickled/5x5000", spec).identical
+        assert again.verify_tree(f"s3://{BUCKET}/pickled/5x5000", Directory(spec)).identical
 
 
 def test_the_commands(seaweedfs: Server, s3: Any, tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch, s3: Any) -> None:
 
     monkeypatch.setattr(objects.Object, "read", read)
     with Verifier(threads=5) as verifier:
-        report = verifier.verify_file(f"s3://{BUCKET}/bounded/{name}", find(name).spec)
+        report = verifier.verify_file(f"s3://{BUCKET}/bounded/{name}", File(find(name).spec))
     assert report.identical
     assert 2 <= most <= 5
     s3.delete_object(Bucket=BUCKET, Key=f"bounded/{name}")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dgenfs import Spec
+from dgenfs.names.catalog import File
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.verifier import Verifier
 
@@ -100,7 +101,7 @@ def test_random_damage(name: str, times: int, seed: int, more: int) -> None:
     with tempfile.TemporaryDirectory() as folder, Verifier() as verifier:
         path = Path(folder) / "copy"
         path.write_bytes(copy)
-        report = verifier.verify_file(path, Spec.parse(name))
+        report = verifier.verify_file(path, File(Spec.parse(name)))
     common = min(len(whole), len(copy))
     one, two = (np.frombuffer(some, np.uint8, common) for some in (right(name), copy))
     wrong = np.flatnonzero(one != two)

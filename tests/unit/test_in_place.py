@@ -203,12 +203,12 @@ def test_a_data_set(tmp_path: Path) -> None:
         target = str(tmp_path / "copy")
         write_part(top, target, Share(number, 3), resume=False, progress=ignore)
     with Verifier() as verifier:
-        assert verifier.verify_data_set(tmp_path / "copy", top).identical
+        assert verifier.verify_tree(tmp_path / "copy", top).identical
         (tmp_path / "copy/a/b/x-4.bin").write_bytes(b"")
-        report = verifier.verify_data_set(tmp_path / "copy", top, share=Share(2, 3))
+        report = verifier.verify_tree(tmp_path / "copy", top, share=Share(2, 3))
         assert (report.files, report.different_files) == (3, 1)
         write_part(top, target, Share(2, 3), resume=True, progress=ignore)
-        assert verifier.verify_data_set(tmp_path / "copy", top).identical
+        assert verifier.verify_tree(tmp_path / "copy", top).identical
 
 
 def test_members(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ import re, sys
 from pathlib import Path
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.names.catalog import Directory
 from dgenfs.verifying.verifier import Verifier
 
 spec = Spec.parse(sys.argv[2])
@@ -155,7 +156,7 @@ if sys.argv[1] == "gen":
     write_tree(spec, Path(sys.argv[3]), lambda _: None)
 else:
     with Verifier() as verifier:
-        report = verifier.verify_tree(Path(sys.argv[3]), spec)
+        report = verifier.verify_tree(Path(sys.argv[3]), Directory(spec))
         assert report.identical, report
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """

@@ -51,7 +51,7 @@ def copy(tmp_path: Path, data_set: DataSet) -> Path:
 
 def verified(path: Path, directory: ProfileDirectory) -> TreeReport:
     with Verifier(exclude=["lost+found"]) as verifier:
-        return verifier.verify_data_set(path, directory)
+        return verifier.verify_tree(path, directory)
 
 
 def test_every_file_is_there_with_its_bytes(copy: Path, data_set: DataSet) -> None:
@@ -76,7 +76,7 @@ def test_progress_counts_all_bytes(tmp_path: Path, data_set: DataSet) -> None:
     compared: list[int] = []
     write_data_set(data_set.top, tmp_path / "copy", written.append)
     with Verifier() as verifier:
-        verifier.verify_data_set(tmp_path / "copy", data_set.top, compared.append)
+        verifier.verify_tree(tmp_path / "copy", data_set.top, compared.append)
     assert sum(written) == sum(compared) == size
 
 

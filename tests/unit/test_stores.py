@@ -30,7 +30,7 @@ from dgenfs.machine.stores import (
     protocol_of,
     translated,
 )
-from dgenfs.names.catalog import Directory
+from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.verifier import Verifier
 
 
@@ -204,11 +204,11 @@ def test_logins(rclone_sftp: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         upload_directory(Directory(tree), open_store(f"{url}/tree"), ignore)
         assert 2 <= len(logins) <= CLIENTS
         logins.clear()
-        assert verifier.verify_tree(f"{url}/tree", tree).identical
+        assert verifier.verify_tree(f"{url}/tree", Directory(tree)).identical
         assert 2 <= len(logins) <= CLIENTS
         upload_file(file.view(0), open_store(f"{url}/file"), ignore)
         logins.clear()
-        assert verifier.verify_file(f"{url}/file", file).identical
+        assert verifier.verify_file(f"{url}/file", File(file)).identical
         assert 2 <= len(logins) <= CLIENTS
 
 

@@ -12,6 +12,7 @@ from privileges import block_device
 
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.findings import MAX_EXTENTS, Extent, Kind
 from dgenfs.verifying.reading import BLOCK
@@ -39,7 +40,7 @@ def content(name: str) -> Bytes:
 def check(verifier: Verifier, path: Path, name: str, data: Bytes) -> FileReport:
     """Verify ``data`` and compare the counts with those of a plain comparison of two arrays."""
     path.write_bytes(data.tobytes())
-    report = verifier.verify_file(path, Spec.parse(name))
+    report = verifier.verify_file(path, File(Spec.parse(name)))
     right = content(name)
     common = min(right.size, data.size)
     wrong = np.flatnonzero(right[:common] != data[:common])
@@ -60,7 +61,7 @@ def check(verifier: Verifier, path: Path, name: str, data: Bytes) -> FileReport:
 def test_identical(verifier: Verifier, tmp_path: Path, name: str) -> None:
     if Spec.parse(name).tree:
         write_tree(Spec.parse(name), tmp_path / name, lambda _: None)
-        tree = verifier.verify_tree(tmp_path / name, Spec.parse(name))
+        tree = verifier.verify_tree(tmp_path / name, Directory(Spec.parse(name)))
         assert tree.identical
         assert tree.identical_files == 13
         return
@@ -208,7 +209,7 @@ def test_damaged_tree(verifier: Verifier, tree: tuple[Path, Spec]) -> None:
     (path / spec.path(9)).write_bytes((path / spec.path(11)).read_bytes())
     (path / "0001" / "extra").write_bytes(b"")
     (path / "000001.bin").mkdir()
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     assert not report.identical
     assert (report.identical_files, report.different_files) == (28, 1)
     assert report.missing == [spec.path(3)]
@@ -229,7 +230,7 @@ def test_a_tree_with_other_things_in_the_place_of_files(
     os.mkfifo(path / spec.path(6))
     shutil.rmtree(path / "0002")
     (path / "0002").write_bytes(b"")
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     assert report.missing == [spec.path(file) for file in (5, 6, *range(14, 21))]
     assert report.unexpected == ["0002"]
     assert (report.identical_files, report.different_files) == (21, 0)
@@ -239,7 +240,7 @@ def test_progress_of_a_tree_comes_to_its_size(verifier: Verifier, tree: tuple[Pa
     path, spec = tree
     (path / spec.path(3)).unlink()
     steps: list[int] = []
-    verifier.verify_tree(path, spec, steps.append)
+    verifier.verify_tree(path, Directory(spec), steps.append)
     assert sum(steps) == spec.layout.total_size
 
 
@@ -250,13 +251,13 @@ def test_a_tree_of_large_files(verifier: Verifier, tmp_path: Path) -> None:
     with (path / spec.path(1)).open("r+b") as file:
         file.seek(5 << 20)
         file.write(bytes(4096))
-    (different,) = verifier.verify_tree(path, spec).different
+    (different,) = verifier.verify_tree(path, Directory(spec)).different
     assert (different.file, different.extents[0].kind) == (1, Kind.ZEROS)
 
 
 def test_a_tree_that_is_not_there(verifier: Verifier, tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError):
-        verifier.verify_tree(tmp_path / "none", Spec.parse("3x1K"))
+        verifier.verify_tree(tmp_path / "none", Directory(Spec.parse("3x1K")))
 
 
 @pytest.mark.parametrize("direct", [False, True])
@@ -268,16 +269,16 @@ def test_device(tmp_path: Path, direct: bool) -> None:
     os.truncate(image, 8 << 20)
     with block_device(image) as path, Verifier(direct=direct) as verifier:
         assert stat.S_ISBLK(path.stat().st_mode)
-        assert verifier.verify_file(path, spec).identical
+        assert verifier.verify_file(path, File(spec)).identical
 
 
 def test_direct_is_refused_where_there_is_none(tmp_path: Path) -> None:
     with Verifier(direct=True) as verifier:
         with pytest.raises(ValueError, match="O_DIRECT"):
-            verifier.verify_file(Path("/proc/version"), Spec.parse("1K"))
+            verifier.verify_file(Path("/proc/version"), File(Spec.parse("1K")))
         path = tmp_path / "4M"
         path.write_bytes(content("4M").tobytes())
-        assert verifier.verify_file(path, Spec.parse("4M")).identical
+        assert verifier.verify_file(path, File(Spec.parse("4M"))).identical
 
 
 def test_unreadable_blocks(
@@ -296,7 +297,7 @@ def test_unreadable_blocks(
         return preadv(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", failing)
-    report = verifier.verify_file(path, Spec.parse(name))
+    report = verifier.verify_file(path, File(Spec.parse(name)))
     assert report.extents == [Extent(block, block + BLOCK, Kind.UNREADABLE, BLOCK) for block in bad]
 
 
@@ -308,7 +309,7 @@ def test_paths_that_are_no_files(verifier: Verifier, tmp_path: Path) -> None:
         (tmp_path, ValueError),
     ):
         with pytest.raises(error):
-            verifier.verify_file(path, Spec.parse("1K"))
+            verifier.verify_file(path, File(Spec.parse("1K")))
 
 
 @pytest.mark.parametrize("file", [0, 500_000_000, 999_999_999])
@@ -327,7 +328,9 @@ def test_misplaced_in_a_tree_of_the_largest_period(
     generator.set_seed(99)
     generator.read_into(data[-4096:], 4096)
     (tmp_path / "copy").write_bytes(data.tobytes())
-    misplaced, other_seed, missing = verifier.verify_file(tmp_path / "copy", spec, file).extents
+    misplaced, other_seed, missing = verifier.verify_file(
+        tmp_path / "copy", File(spec, file)
+    ).extents
     assert (misplaced.kind, misplaced.start, misplaced.end) == (
         Kind.MISPLACED,
         start,

@@ -9,6 +9,7 @@ from processes import eventually
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_file
+from dgenfs.names.catalog import File
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.verifier import Verifier
 
@@ -57,7 +58,7 @@ def test_a_file_that_changes_while_it_is_read(
         for one in changes:
             one(path)
 
-    report = verifier.verify_file(path, spec, progress=progress)
+    report = verifier.verify_file(path, File(spec), progress=progress)
     assert report.changed
     assert not report.identical
     assert report.size == spec.size + (change is grow) - (change is shrink)
@@ -87,7 +88,7 @@ def test_a_file_that_is_cut_before_its_end_is_read(
         return preadv(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", cut)
-    report = verifier.verify_file(path, spec)
+    report = verifier.verify_file(path, File(spec))
     assert report.changed
     assert report.readable
     assert report.size == last + left

@@ -16,6 +16,7 @@ from processes import run
 
 from dgenfs import Spec
 from dgenfs.api.publishing import write_tree
+from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.reports import FileReport
 from dgenfs.verifying.verifier import Verifier
@@ -58,7 +59,7 @@ def of(name: str) -> list[Region]:
 
 def verified(verifier: Verifier, path: Path, name: str, data: bytes | bytearray) -> FileReport:
     path.write_bytes(data)
-    return verifier.verify_file(path, Spec.parse(name))
+    return verifier.verify_file(path, File(Spec.parse(name)))
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -241,7 +242,7 @@ def test_a_tree_of_small_files(
     spec = Spec.parse(f"5x{size}_d2_c2_r1000_f2.{extension}")
     path = tmp_path / "tree"
     write_tree(spec, path, lambda _: None)
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     assert (report.identical, report.identical_files) == (True, 5)
     copied = path / spec.path(3)
     shutil.copy(path / spec.path(2), copied)
@@ -250,7 +251,7 @@ def test_a_tree_of_small_files(
         byte = file.read(1)
         file.seek(-1, os.SEEK_END)
         file.write(bytes([byte[0] ^ 64]))
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     files = {one.file: one for one in report.different}
     assert files[4].extents[0].start == spec.size - 1
     assert files.keys() <= {3, 4}
@@ -283,7 +284,7 @@ def test_indexes_beside_a_trees_files(verifier: Verifier, tmp_path: Path, thing:
     write_tree(spec, path, lambda _: None)
     index = path / f"{spec.path(3)}.idx"
     make(index, bytes(right("100000_r1000.tfrecord.idx")))
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     assert report.identical_files == 5
     assert report.missing_files == 0
     assert report.identical is (found == "")
@@ -302,5 +303,5 @@ def test_indexes_of_no_file(verifier: Verifier, tmp_path: Path) -> None:
         strangers = ["000003.tfrecord.idx", "000000.idx", "000000.tar.idx"]
         for stranger in strangers:
             (tmp_path / name / stranger).touch()
-        report = verifier.verify_tree(tmp_path / name, Spec.parse(name))
+        report = verifier.verify_tree(tmp_path / name, Directory(Spec.parse(name)))
         assert sorted(report.unexpected) == sorted(strangers)

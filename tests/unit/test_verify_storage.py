@@ -10,6 +10,7 @@ import pytest
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_tree
 from dgenfs.cli.verification import Options, Verification
+from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.reading import BLOCK
 from dgenfs.verifying.reports import TreeReport, Unreadable
@@ -60,7 +61,7 @@ def test_a_read_that_fails_is_damage(
     verifier: Verifier, copy: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     reads_fail(monkeypatch, number, at=8 * BLOCK)
-    assert verifier.verify_file(copy, Spec.parse(NAME)).extents == [
+    assert verifier.verify_file(copy, File(Spec.parse(NAME))).extents == [
         Extent(100, 101, Kind.BIT_FLIPS, 1, 1),
         Extent(8 * BLOCK, 9 * BLOCK, Kind.UNREADABLE, BLOCK),
     ]
@@ -103,7 +104,7 @@ def test_storage_that_is_gone_is_not_asked_for_each_block(
         return preadv(descriptor, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", failing)
-    extents = verifier.verify_file(tmp_path / "copy", Spec.parse("12M")).extents
+    extents = verifier.verify_file(tmp_path / "copy", File(Spec.parse("12M"))).extents
     assert extents == [Extent(4 << 20, 12 << 20, Kind.UNREADABLE, 8 << 20)]
     assert len(calls) == 4  # one tries O_DIRECT
 
@@ -117,7 +118,7 @@ def test_storage_that_is_gone_at_the_end_loses_no_report(
 
     with monkeypatch.context() as patch:
         report = verifier.verify_file(
-            copy, Spec.parse(NAME), progress=lambda _: patch.setattr(os, "fstat", fail)
+            copy, File(Spec.parse(NAME)), progress=lambda _: patch.setattr(os, "fstat", fail)
         )
     assert (report.changed, report.size) == (True, 64 << 10)
     assert report.extents == [Extent(100, 101, Kind.BIT_FLIPS, 1, 1)]
@@ -131,7 +132,7 @@ def test_a_read_that_is_wrong_is_not(
 ) -> None:
     reads_fail(monkeypatch, number, at=8 * BLOCK)
     with pytest.raises(OSError, match=os.strerror(number)):
-        verifier.verify_file(copy, Spec.parse(NAME))
+        verifier.verify_file(copy, File(Spec.parse(NAME)))
 
 
 def test_files_of_a_tree_that_cannot_be_opened(
@@ -155,7 +156,7 @@ def test_files_of_a_tree_that_cannot_be_opened(
         return os_open(opened_path, flags)
 
     monkeypatch.setattr(os, "open", opened)
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     assert not report.identical
     assert (report.identical_files, report.different_files, report.missing_files) == (5, 1, 0)
     assert report.different[0].path == damaged
@@ -175,7 +176,7 @@ def test_links_to_nothing_in_the_place_of_directories(verifier: Verifier, tmp_pa
     write_tree(spec, path, lambda _: None)
     (path / "0002").rename(tmp_path / "kept")
     (path / "0002").symlink_to("none")
-    report = verifier.verify_tree(path, spec)
+    report = verifier.verify_tree(path, Directory(spec))
     assert (report.missing, report.unexpected) == (["0002/000008.bin"], ["0002"])
 
 
@@ -186,7 +187,7 @@ def test_a_tree_on_a_file_system_without_direct_reads(tmp_path: Path) -> None:
     (path / spec.path(0)).unlink()
     (path / spec.path(0)).symlink_to("/proc/version")
     with Verifier(direct=True) as verifier:
-        report = verifier.verify_tree(path, spec)
+        report = verifier.verify_tree(path, Directory(spec))
     assert report.identical_files == 1
     assert report.unreadable[0].path == "000000.bin"
     assert "O_DIRECT" in report.unreadable[0].reason

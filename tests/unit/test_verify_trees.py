@@ -17,6 +17,7 @@ from writing import ignore, write
 from dgenfs import Spec
 from dgenfs.api.publishing import write_data_set, write_tree
 from dgenfs.cli.verification import Options, Verification
+from dgenfs.names.catalog import Directory
 from dgenfs.names.profile import read
 from dgenfs.names.spec import BATCH
 from dgenfs.verifying.findings import Extent, Kind
@@ -33,7 +34,7 @@ def written(folder: Path, name: str) -> tuple[Path, Spec]:
 
 def verified(path: Path, spec: Spec, *, direct: bool = False) -> TreeReport:
     with Verifier(seeds=[7], direct=direct) as verifier:
-        return verifier.verify_tree(path, spec)
+        return verifier.verify_tree(path, Directory(spec))
 
 
 def flip(path: Path, at: int) -> None:
@@ -148,13 +149,15 @@ class StopError(Exception):
 
 
 def test_a_caller_that_stops_leaves_nothing_open(damaged: tuple[Path, Spec]) -> None:
+    path, spec = damaged
+
     def stop(_: int) -> None:
         raise StopError
 
     with Verifier() as verifier:
         before = set(Path("/proc/self/fd").iterdir())
         with pytest.raises(StopError):
-            verifier.verify_tree(*damaged, stop)
+            verifier.verify_tree(path, Directory(spec), stop)
         assert len(set(Path("/proc/self/fd").iterdir())) == len(before)
 
 
@@ -218,13 +221,13 @@ def test_keys_that_begin_with_an_objects(keys: MemoryFileSystem, tmp_path: Path)
     keys.put(f"{tmp_path}/set", "/", recursive=True)
     spec = Spec.parse("6x3000_f2")
     with Verifier() as verifier:
-        assert verifier.verify_tree("memory://tree", spec).identical
-        assert verifier.verify_data_set("memory://set", top).identical
+        assert verifier.verify_tree("memory://tree", Directory(spec)).identical
+        assert verifier.verify_tree("memory://set", top).identical
         file = next(iter(top.members()))[0]
         for key in ("tree/0000/000001.bin/x", "tree/0002", f"set/{file}/x", "set/train"):
             put(keys, f"/{key}")
-        tree = verifier.verify_tree("memory://tree", spec)
-        some = verifier.verify_data_set("memory://set", top)
+        tree = verifier.verify_tree("memory://tree", Directory(spec))
+        some = verifier.verify_tree("memory://set", top)
     assert (tree.identical_files, sorted(tree.unexpected)) == (6, ["0000/000001.bin/", "0002"])
     assert (some.identical_files, sorted(some.unexpected)) == (top.files, ["train", f"{file}/"])
 

@@ -15,6 +15,7 @@ import dgenfs
 from dgenfs import DataGenerator, Spec
 from dgenfs.api.publishing import write_file, write_tree
 from dgenfs.content.view import Computed, ContentRange, Failing, Literal, Segment, View, Zeros
+from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.verifier import Verifier
 
@@ -142,8 +143,8 @@ def test_gen_and_verify_know_views_only(tmp_path: Path) -> None:
         path = tmp_path / FEW / f"00000{file}.bin"
         assert path.read_bytes() == segmented.expected(FEW, file)
     with Verifier() as verifier:
-        assert verifier.verify_file(tmp_path / PLAIN, spec).identical
-        assert verifier.verify_tree(tmp_path / FEW, Spec.parse(FEW)).identical
+        assert verifier.verify_file(tmp_path / PLAIN, File(spec)).identical
+        assert verifier.verify_tree(tmp_path / FEW, Directory(Spec.parse(FEW))).identical
 
 
 @pytest.mark.usefixtures("_segmented")
@@ -164,7 +165,7 @@ def test_damage_in_segments_of_each_kind(tmp_path: Path) -> None:
     data[after + 4096 : after + 8192] = right[after + 12288 : after + 16384]
     (tmp_path / "copy").write_bytes(data)
     with Verifier() as verifier:
-        report = verifier.verify_file(tmp_path / "copy", spec)
+        report = verifier.verify_file(tmp_path / "copy", File(spec))
     wrong = sum(a != b for a, b in zip(data, right, strict=True))
     assert report.wrong_bytes == wrong
     kinds = [extent.kind for extent in report.extents]
@@ -186,5 +187,5 @@ def test_what_a_view_cannot_read_is_not_compared(
     monkeypatch.setattr(Spec, "view", lambda *_: failing)
     (tmp_path / "copy").write_bytes(b"ab" + os.urandom(5000) + b"cX")
     with Verifier() as verifier:
-        report = verifier.verify_file(tmp_path / "copy", Spec.parse("5004"))
+        report = verifier.verify_file(tmp_path / "copy", File(Spec.parse("5004")))
     assert report.extents == [Extent(5003, 5004, Kind.BIT_FLIPS, 1, 4)]

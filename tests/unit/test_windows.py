@@ -55,15 +55,15 @@ def test_what_begins_somewhere(
     spec = find(name).spec
     window = Window(offset, length, at, ends=False)
     path.write_bytes(b"x" * at + data + b"behind")
-    report = verifier.verify_file(path, spec, window=window)
+    report = verifier.verify_file(path, File(spec), window=window)
     assert report.identical
     assert report.ranges == [(at, at + length)]
-    whole = verifier.verify_file(path, spec, window=Window(offset, length, at, ends=True))
+    whole = verifier.verify_file(path, File(spec), window=Window(offset, length, at, ends=True))
     assert whole.totals.keys() == {Kind.EXCESS}
     assert whole.wrong_bytes == 6
     data[777_777] ^= 1
     path.write_bytes(b"x" * at + data[:-100])
-    report = verifier.verify_file(path, spec, window=window)
+    report = verifier.verify_file(path, File(spec), window=window)
     flip, tail = report.extents
     assert (flip.start, flip.end, flip.kind) == (at + 777_777, at + 777_778, Kind.BIT_FLIPS)
     assert (tail.start, tail.end) == (at + length - 100, at + length)
@@ -80,7 +80,7 @@ def test_where_it_belongs_is_an_offset_of_the_content(verifier: Verifier, tmp_pa
     data[8192:12288] = right()[3 << 20 : (3 << 20) + 4096]
     (tmp_path / "p").write_bytes(data)
     window = Window(1 << 20, 1 << 20, 0, ends=True)
-    (extent,) = verifier.verify_file(tmp_path / "p", find(NAME).spec, window=window).extents
+    (extent,) = verifier.verify_file(tmp_path / "p", File(find(NAME).spec), window=window).extents
     assert (extent.kind, extent.start, extent.belongs_at) == (Kind.MISPLACED, 8192, 3 << 20)
 
 
@@ -88,7 +88,7 @@ def test_a_window_that_ends_a_copy_says_how_long_it_is(verifier: Verifier, tmp_p
     (tmp_path / "p").write_bytes(right()[:5000])
     for length in (0, 4096):
         window = Window(0, length, 0, ends=True)
-        report = verifier.verify_file(tmp_path / "p", find(NAME).spec, window=window)
+        report = verifier.verify_file(tmp_path / "p", File(find(NAME).spec), window=window)
         assert (report.expected_size, report.size) == (length, 5000)
         assert report.totals[Kind.EXCESS].wrong_bytes == 5000 - length
 
@@ -97,13 +97,13 @@ def test_a_window_past_the_end(verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "p").touch()
     window = Window(9 << 20, 100, 0, ends=True)
     with pytest.raises(ValueError, match=r"length 100: 9437189_d2_c1\.bin ends at"):
-        verifier.verify_file(tmp_path / "p", find(NAME).spec, window=window)
+        verifier.verify_file(tmp_path / "p", File(find(NAME).spec), window=window)
 
 
 def test_a_window_and_a_share(verifier: Verifier, tmp_path: Path) -> None:
     window = Window(0, 100, 0, ends=True)
     with pytest.raises(ValueError, match="part 1/2 and a window: give one"):
-        verifier.verify_file(tmp_path, find(NAME).spec, share=Share(1, 2), window=window)
+        verifier.verify_file(tmp_path, File(find(NAME).spec), share=Share(1, 2), window=window)
 
 
 def checked(path: Path | str, range_: Range, name: str = NAME) -> Verification:
