@@ -10,7 +10,8 @@ import threading
 from typing import Any
 
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import MissingObjectError, Store, StoreError, translated
+from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
+from dgenfs.machine.stores import Store
 
 MAX_PARTS = 10_000  # of an object; AWS S3 User Guide, "Amazon S3 multipart upload limits"
 ANSWER_SECONDS = 10  # that an interrupt waits for, so that no upload is left that was just begun

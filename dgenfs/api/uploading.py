@@ -20,7 +20,8 @@ from dgenfs.api.multipart import MAX_PARTS, Multipart
 from dgenfs.content.view import View
 from dgenfs.kernels.digests import Patience, until
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import CLIENTS, HTTP, S3, Store, StoreError, translated
+from dgenfs.machine.store_errors import StoreError, translated
+from dgenfs.machine.stores import CLIENTS, HTTP, S3, Store
 from dgenfs.machine.threads import in_order
 from dgenfs.names.catalog import Directory, Member
 from dgenfs.names.data_set import ProfileDirectory

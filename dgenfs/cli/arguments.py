@@ -8,7 +8,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from dgenfs.machine.directories import absolute, is_directory
-from dgenfs.machine.stores import open_store, path_of, translated
+from dgenfs.machine.store_errors import translated
+from dgenfs.machine.stores import open_store, path_of
 from dgenfs.names.catalog import ROOT, Directory, File, find, find_file
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.grammar import MAX_SEED, SpecError, parse_size

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from dgenfs.distributed.parts import done, everywhere, shares
 from dgenfs.distributed.writing import write_part
-from dgenfs.machine.stores import is_url, open_store, shown
+from dgenfs.machine.store_errors import shown
+from dgenfs.machine.stores import is_url, open_store
 from dgenfs.names.catalog import Directory, File, find
 from dgenfs.names.data_set import ProfileDirectory
 from dgenfs.names.share import RANGE, WHOLE, Share

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from dgenfs.machine.stores import errno_of, is_url
+from dgenfs.machine.store_errors import errno_of
+from dgenfs.machine.stores import is_url
 from dgenfs.names.share import Share
 from dgenfs.verifying.copies import Progress
 from dgenfs.verifying.reports import reason

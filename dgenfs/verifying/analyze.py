@@ -204,10 +204,10 @@ class _Measurement:
                 broken = block.url
             elif block.url != broken:
                 self.files += block.start == 0
-                if block.data:
-                    self._add(memoryview(block.data))
-                if len(block.data) < block.length:
-                    ends = block.start + len(block.data)
+                if block.data.size:
+                    self._add(block.data.data)
+                if block.data.size < block.length:
+                    ends = block.start + block.data.size
                     fail(Unreadable(block.url, f"ends at {ends} B, before the size that is told"))
                     broken = block.url
 

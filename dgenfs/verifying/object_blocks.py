@@ -4,8 +4,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dgenfs.machine.requests import read_range
-from dgenfs.machine.stores import Store, StoreError, open_store
+from dgenfs.machine.store_errors import StoreError
+from dgenfs.machine.stores import Store, open_store
 from dgenfs.machine.threads import in_order
 from dgenfs.verifying.objects import Object, Prefix, is_object
 from dgenfs.verifying.reading import NotAFileError
@@ -34,13 +38,13 @@ class Block(NamedTuple):
         url: the object's.
         start: offset of the part.
         length: bytes that it should have.
-        data: its bytes, or why there are none.
+        data: its bytes, uint8[::1], or why there are none.
     """
 
     url: str
     start: int
     length: int
-    data: bytes | OSError
+    data: NDArray[np.uint8] | OSError
 
 
 def find_objects(url: str, report: Report) -> Iterator[FoundObject]:
@@ -91,7 +95,7 @@ def read_objects(objects: Iterable[FoundObject], length: int) -> Iterator[Block]
 
 def _block(asked: tuple[Store, int, int]) -> Block:
     store, start, length = asked
-    data: bytes | OSError = b""
+    data: NDArray[np.uint8] | OSError = np.empty(0, np.uint8)
     try:
         if length:
             data = read_range(store, start, start + length)

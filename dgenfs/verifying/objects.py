@@ -11,15 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgenfs.machine.requests import read_range
-from dgenfs.machine.stores import (
-    HTTP,
-    S3,
-    MissingObjectError,
-    Store,
-    StoreError,
-    open_store,
-    translated,
-)
+from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
+from dgenfs.machine.stores import HTTP, S3, Store, open_store
 from dgenfs.verifying.comparing import CHUNK
 from dgenfs.verifying.findings import Extent, Kind
 from dgenfs.verifying.places import Entry, Source
@@ -173,11 +166,11 @@ class Object:
             StoreError: it cannot be read.
         """
         self._store = store
-        self._data: bytes | None = None
+        self._data: NDArray[np.uint8] | None = None
         least = 0
         if 0 < expected <= CHUNK:
             self._data = self._first(expected)
-            least = len(self._data)
+            least = self._data.size
             if least > expected:
                 self._data = None  # only its start
         if self._data is None:
@@ -186,7 +179,7 @@ class Object:
         else:
             self.size = least
 
-    def _first(self, expected: int) -> bytes:
+    def _first(self, expected: int) -> NDArray[np.uint8]:
         """Return an object's bytes, one more than there should be if it has more."""
         try:
             return read_range(self._store, 0, expected + 1)
@@ -195,7 +188,7 @@ class Object:
         except StoreError:
             # No range of no bytes can be had (RFC 9110, section 15.5.17).
             if self._look()[0] == 0:
-                return b""
+                return np.empty(0, np.uint8)
             raise
 
     def _look(self) -> tuple[Any, ...]:
@@ -211,10 +204,9 @@ class Object:
     def read(self, start: int, length: int) -> Iterator[tuple[int, NDArray[np.uint8] | Extent]]:
         """Yield what a GET gives, in pieces of CHUNK bytes, and what it leaves out as missing."""
         if self._data is not None:
-            got = self._data[start : start + length]
+            data = self._data[start : start + length]
         else:
-            got = read_range(self._store, start, start + length)
-        data = np.frombuffer(got, np.uint8)
+            data = read_range(self._store, start, start + length)
         for at in range(0, data.size, CHUNK):
             yield start + at, data[at : at + CHUNK]
         if data.size < length:
@@ -234,7 +226,7 @@ class Object:
         self.size = self._state[0]
         try:
             # A store may be mistaken about the size, and no other GET asks for what is behind.
-            self.size += len(read_range(self._store, self.size, self.size + 1))
+            self.size += read_range(self._store, self.size, self.size + 1).size
         except StoreError as error:  # as most answer who asks for a range behind the end
             log.debug("%s: behind the end: %s", self._store.url, error.strerror)
         return self._state != was

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import s3fs
 import servers
 from servers import Server
 
@@ -20,7 +21,7 @@ from benchmarks import memory
 from benchmarks.rounds import Case
 from benchmarks.suite import Suite, Target, Timings
 from dgenfs.api.uploading import upload_directory, upload_file
-from dgenfs.machine.stores import open_store
+from dgenfs.machine.stores import CONNECTIONS, open_store
 from dgenfs.names.catalog import Directory, File, find
 from dgenfs.verifying.copies import MIN_THREADS
 from dgenfs.verifying.objects import GET
@@ -47,9 +48,10 @@ def object_reads() -> Iterator[Suite]:
         for node in nodes:
             _put(node)
             verified = _timed(partial(_verify, verifier, node))
+            plain = _timed(partial(_read, _plain(server), node))
             cases += [
                 Case(f"verify, {node.spec}", verified, node.size),
-                Case(f"plain reads, {node.spec}", _timed(partial(_read, node)), node.size),
+                Case(f"plain reads, {node.spec}", plain, node.size),
                 *_mounted(node, server, verifier, folder),
             ]
         yield Suite("object-reads", 5, cases, _targets)
@@ -95,16 +97,23 @@ def _verify(verifier: Verifier, node: File | Directory, path: Path | None = None
         raise AssertionError(f"{where}: is not identical")
 
 
-def _read(node: File | Directory) -> None:
-    """Read ranges as verify does, by the library that it has."""
-    store = open_store(_url(node))
-    paths = [store.path]
+def _plain(server: Server) -> s3fs.S3FileSystem:
+    """Return what others would read by, with connections for all requests that are under way."""
+    connections = {"max_pool_connections": CONNECTIONS}
+    return s3fs.S3FileSystem(
+        use_listings_cache=False, config_kwargs=connections, **server.options["s3"]
+    )
+
+
+def _read(fs: s3fs.S3FileSystem, node: File | Directory) -> None:
+    """Read the ranges that verify reads, which looks for other objects too."""
+    paths = [f"{BUCKET}/{node.spec}"]
     if isinstance(node, Directory):
-        paths = [store.join(inside).path for inside, _ in node.members()]
+        paths = [f"{BUCKET}/{node.spec}/{inside}" for inside, _ in node.members()]
     size = node.spec.size
     ranges = [(path, at, min(at + GET, size)) for path in paths for at in range(0, size, GET)]
     with ThreadPoolExecutor(MIN_THREADS) as pool:
-        lengths = pool.map(lambda one: len(store.fs.cat_file(one[0], one[1], one[2])), ranges)
+        lengths = pool.map(lambda one: len(fs.cat_file(one[0], start=one[1], end=one[2])), ranges)
         if sum(lengths) != node.size:
             raise AssertionError(f"{node.spec}: bytes are missing")
 

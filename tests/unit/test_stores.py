@@ -21,15 +21,8 @@ from writing import ignore
 from dgenfs import Spec
 from dgenfs.api.uploading import upload_directory, upload_file
 from dgenfs.machine.libraries import MissingLibraryError
-from dgenfs.machine.stores import (
-    CLIENTS,
-    MissingObjectError,
-    StoreError,
-    is_url,
-    open_store,
-    protocol_of,
-    translated,
-)
+from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
+from dgenfs.machine.stores import CLIENTS, is_url, open_store, protocol_of
 from dgenfs.names.catalog import Directory, File
 from dgenfs.verifying.verifier import Verifier
 
@@ -95,6 +88,12 @@ def test_errors_pickle() -> None:
     assert type(again) is MissingObjectError
     assert str(again) == str(error) == "[Errno 2] gone (request 17): 'sftp://me@host/x'"
     assert (again.errno, again.request_id) == (errno.ENOENT, "17")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///key", "s3a://"])
+def test_no_bucket(url: str) -> None:
+    with pytest.raises(ValueError, match=f"{url}: names no bucket"):
+        open_store(url)
 
 
 def test_protocols_that_are_not_there() -> None:

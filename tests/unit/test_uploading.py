@@ -18,12 +18,13 @@ from servers import Server
 from writing import ignore
 
 from dgenfs import Spec
-from dgenfs.api.multipart import MAX_PARTS, Multipart
+from dgenfs.api.multipart import MAX_PARTS
 from dgenfs.api.uploading import PART, part_size, upload_directory, upload_file
 from dgenfs.cli.generation import Generation
 from dgenfs.cli.terminal import USAGE, errors
 from dgenfs.content.view import Failing, View, Zeros
-from dgenfs.machine.stores import MissingObjectError, StoreError, open_store
+from dgenfs.machine.store_errors import MissingObjectError, StoreError
+from dgenfs.machine.stores import open_store
 from dgenfs.names.catalog import Directory
 from dgenfs.names.file_set import ProfileFile
 from dgenfs.names.profile import read
@@ -205,17 +206,6 @@ def test_an_interrupt_ends_the_command(seaweedfs: Server, s3: Any) -> None:
     assert process.returncode == 128 + signal.SIGINT, said
     assert uploads(s3) == []
     assert keys(s3, "interrupted") == {}
-
-
-@pytest.mark.usefixtures("configured")
-def test_an_upload_that_was_just_asked_for(s3: Any, caplog: pytest.LogCaptureFixture) -> None:
-    Multipart(open_store(f"s3://{BUCKET}/asked"), 3).abort()
-    assert uploads(s3) == []
-    refused = Multipart(open_store("s3://no-bucket/x"), 3)
-    with pytest.raises(MissingObjectError, match="NoSuchBucket"):
-        refused.begin()
-    refused.abort()
-    assert not caplog.records
 
 
 @pytest.mark.usefixtures("configured")

@@ -13,7 +13,8 @@ from dgenfs.api import uploading
 from dgenfs.api.multipart import Multipart
 from dgenfs.api.uploading import upload_directory, upload_file
 from dgenfs.machine.requests import Requests
-from dgenfs.machine.stores import StoreError, open_store
+from dgenfs.machine.store_errors import StoreError
+from dgenfs.machine.stores import open_store
 from dgenfs.names.profile import read
 
 # Of aiohttp, which would have bytes of more than 1 MiB be a file.
