@@ -271,10 +271,15 @@ def _defaults(protocol: str) -> dict[str, Any]:
 
     from fsspec.config import conf
 
+    from dgenfs.machine.s3_session import session
+
     ours = {
         "max_pool_connections": CONNECTIONS,
         "response_checksum_validation": "when_required",
         "user_agent": f"dgenfs/{version('dgenfs')}",
     }
-    given = conf.get(protocol, {}).get("config_kwargs", {})
-    return {"config_kwargs": {**ours, **given}}
+    given = conf.get(protocol, {})
+    options: dict[str, Any] = {"config_kwargs": {**ours, **given.get("config_kwargs", {})}}
+    if "profile" not in given:  # of a session that s3fs makes
+        options["session"] = session()
+    return options

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import servers
+from botocore.utils import parse_timestamp
 from fsspec.config import conf, set_conf_env
 from fsspec.implementations.sftp import SFTPFileSystem
 from s3fs import S3FileSystem
@@ -21,6 +23,7 @@ from writing import ignore
 from dgenfs import Spec
 from dgenfs.api.uploading import upload_directory, upload_file
 from dgenfs.machine.libraries import MissingLibraryError
+from dgenfs.machine.s3_session import time_of
 from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
 from dgenfs.machine.stores import CLIENTS, is_url, open_store, protocol_of
 from dgenfs.names.catalog import Directory, File
@@ -94,6 +97,22 @@ def test_errors_pickle() -> None:
 def test_no_bucket(url: str) -> None:
     with pytest.raises(ValueError, match=f"{url}: names no bucket"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("Thu, 26 Nov 2026 20:22:45 GMT", "2026-11-26T20:22:45Z", "2026-11-26T20:22:45.123Z"),
+        *("2026-11-26T20:22:45+01:00", "20261126T202245Z", 1795724565, "1795724565.5"),
+    ],
+)
+def test_times_of_s3(text: Any) -> None:
+    assert time_of(text) == parse_timestamp(text)
+
+
+def test_what_is_no_time() -> None:
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        time_of("some day, maybe GMT")
 
 
 def test_protocols_that_are_not_there() -> None:
