@@ -7,14 +7,14 @@ import asyncio
 import functools
 import logging
 import threading
-from typing import Any
+from concurrent.futures import wait
 
 from dgenfs.machine.requests import Requests
 from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
 from dgenfs.machine.stores import Store
 
 MAX_PARTS = 10_000  # of an object; AWS S3 User Guide, "Amazon S3 multipart upload limits"
-ANSWER_SECONDS = 10  # that an interrupt waits for, so that no upload is left that was just begun
+ANSWER_SECONDS = 5  # that an interrupt waits for, so that no upload is left that was just begun
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +60,23 @@ class Multipart:
             requests.run(call("complete_multipart_upload", MultipartUpload={"Parts": parts}))
         return True
 
+    @property
+    def begun(self) -> bool:
+        """Whether the store has answered."""
+        return self._begun.done()
+
     def abort(self) -> None:
         """Have the store forget it; for who waits for none of its parts any more."""
-        if self._begun.done() and self._begun.exception():
-            return
-        try:
-            with translated(self._store.url):
-                # Who is interrupted in ``begin`` does not know yet what the store made.
-                begun: dict[str, Any] = self._begun.result(ANSWER_SECONDS)
-                names = {**self._names, "UploadId": begun["UploadId"]}
-                self._store.fs.call_s3("abort_multipart_upload", **names)
-        except MissingObjectError:
-            pass  # it became the object, though the answer was lost
-        except StoreError as error:
-            log.warning("%s: parts of it may stay in the store: %s", self._store.url, error)
+        # Who is interrupted in ``begin`` does not know yet what the store made.
+        wait([self._begun], ANSWER_SECONDS)
+        if self._begun.cancel():
+            log.warning("%s: no answer: parts of it may stay in the store", self._store.url)
+        elif self._begun.exception() is None:
+            names = {**self._names, "UploadId": self._begun.result()["UploadId"]}
+            try:
+                with translated(self._store.url):
+                    self._store.fs.call_s3("abort_multipart_upload", **names)
+            except MissingObjectError:
+                pass  # it became the object, though the answer was lost
+            except StoreError as error:
+                log.warning("%s: parts of it may stay in the store: %s", self._store.url, error)

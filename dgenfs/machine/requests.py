@@ -48,7 +48,7 @@ async def _s3_range(fs: Any, path: str, start: int, end: int) -> memoryview:
 
     bucket, key, version = fs.split_path(path)
     asked = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{end - 1}"}
-    data = np.empty(end - start, np.uint8).data
+    data = np.empty(end - start + 1, np.uint8).data  # all of it, and its end
 
     async def read() -> memoryview:
         answer = await fs._call_s3("get_object", **asked, **version_id_kw(version))
@@ -59,7 +59,7 @@ async def _s3_range(fs: Any, path: str, start: int, end: int) -> memoryview:
                 done += got
         finally:
             body.close()
-        return data[:done]
+        return data[: min(done, end - start)]
 
     # As s3fs's own functions read: what breaks off is asked for again.
     whole: memoryview = await _error_wrapper(read, retries=fs.retries)

@@ -119,15 +119,18 @@ class Store:
             return not fs.ls(self.path, detail=False)
 
     def first_keys(self, count: int) -> list[str]:
-        """Return the first keys in S3 that are below this place, of a million too.
+        """Return the first keys in S3 that are below this place, longer ones up to a slash.
 
         Raises:
             StoreError: the store does not say; also that there is no such bucket.
         """
         bucket, prefix = self.bucket_and_prefix()
         with translated(self.url):
-            listed = self.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=count)
-        return [one["Key"] for one in listed.get("Contents", ())]
+            listed = self.fs.call_s3(
+                "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter="/", MaxKeys=count
+            )
+        longer = (one["Prefix"] for one in listed.get("CommonPrefixes", ()))
+        return [*(one["Key"] for one in listed.get("Contents", ())), *longer]
 
     def bucket_and_prefix(self) -> tuple[str, str]:
         """Return the bucket in S3, and what the keys below this place begin with."""
@@ -243,7 +246,12 @@ def _opened(url: str) -> tuple[Any, str]:
     if protocol in S3 and url.partition("://")[2][:1] in ("", "/"):
         raise ValueError(f"{shown(url)}: names no bucket, as s3://bucket/key does")
     if cls.async_impl:
-        fs, path = url_to_fs(url, use_listings_cache=False, **_defaults(protocol))
+        fs, path = url_to_fs(url, use_listings_cache=False, **_defaults(protocol, cls))
+        if protocol in S3:
+            from dgenfs.machine.s3_times import read_quickly
+
+            fs.connect()
+            read_quickly(fs.session)
         return fs, str(path)
     try:
         fs, path = url_to_fs(url, skip_instance_cache=True)
@@ -257,8 +265,8 @@ def _opened(url: str) -> tuple[Any, str]:
     return fs, str(path)
 
 
-def _defaults(protocol: str) -> dict[str, Any]:
-    """Return what fsspec's configuration of a protocol leaves to us.
+def _defaults(protocol: str, cls: Any) -> dict[str, Any]:
+    """Return what fsspec's configuration of a protocol, whose class is ``cls``, leaves to us.
 
     botocore has ten connections, which are fewer than the requests that we have under way. And it
     computes checksums of what it receives, which we compare by ourselves; and some servers, such as
@@ -269,17 +277,12 @@ def _defaults(protocol: str) -> dict[str, Any]:
         return {}
     from importlib.metadata import version
 
-    from fsspec.config import conf
-
-    from dgenfs.machine.s3_session import session
+    from fsspec.config import apply_config
 
     ours = {
         "max_pool_connections": CONNECTIONS,
         "response_checksum_validation": "when_required",
         "user_agent": f"dgenfs/{version('dgenfs')}",
     }
-    given = conf.get(protocol, {})
-    options: dict[str, Any] = {"config_kwargs": {**ours, **given.get("config_kwargs", {})}}
-    if "profile" not in given:  # of a session that s3fs makes
-        options["session"] = session()
-    return options
+    given = apply_config(cls, {}).get("config_kwargs", {})
+    return {"config_kwargs": {**ours, **given}}

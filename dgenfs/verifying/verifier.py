@@ -175,7 +175,7 @@ class Verifier:
 
         Args:
             path: the directory, or what its objects' keys begin with, whatever it is called.
-            node: a tree, the top of a data set, or a directory in one.
+            node: a tree, the top of a data set, or a directory in either.
             progress: see the class.
             share: the part of its files to compare; the first also tells what else is there.
 

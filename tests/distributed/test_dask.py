@@ -23,6 +23,7 @@ from profile_sets import SETS
 from servers import Server
 from writing import ignore, is_whole, write
 
+from dgenfs import Spec
 from dgenfs.api.publishing import write_data_set
 from dgenfs.cli import render
 from dgenfs.cli.generation import Generation
@@ -305,6 +306,19 @@ def test_a_cluster_of_its_own() -> None:
         assert (found.unexpected, found.readable) == ([], True)
     finally:
         run("rm", "-rf", path)
+
+
+def test_a_copy_is_compared_by_a_cluster_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "6x1M_d2"
+    run(DGENFS, "gen", path.name, "-o", path)
+    wrong = path / Spec.parse(path.name).path(3)
+    damage(wrong, 5000)
+    done = run(DGENFS, "verify", path, "--dask", "local", "--json", seconds=60, code=1)
+    (report,) = json.loads(done.out)["reports"]
+    assert (report["identical_files"], report["different_files"]) == (5, 1)
+    (different,) = report["different"]
+    assert different["path"] == str(wrong)
+    assert [extent["start"] for extent in different["extents"]] == [5000]
 
 
 def test_another_version_is_named(cluster: Cluster) -> None:

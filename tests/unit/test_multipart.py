@@ -1,10 +1,13 @@
 """Objects that are sent in parts, which nobody waits for any more."""
 
+import socket
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from servers import Server
 
+from dgenfs.api import multipart
 from dgenfs.api.multipart import Multipart
 from dgenfs.machine.store_errors import MissingObjectError
 from dgenfs.machine.stores import open_store
@@ -23,3 +26,17 @@ def test_one_that_was_just_asked_for(seaweedfs: Server, caplog: pytest.LogCaptur
             refused.begin()
         refused.abort()
     assert not caplog.records
+
+
+def test_a_store_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(multipart, "ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        given = {"endpoint_url": endpoint, "key": "key", "secret": "secret"}
+        with patch.dict("fsspec.config.conf", {"s3": given}):
+            asked = Multipart(open_store("s3a://bucket/key"), 3)
+            asked.abort()
+        assert asked.begun
+    assert caplog.messages == ["s3a://bucket/key: no answer: parts of it may stay in the store"]

@@ -23,7 +23,7 @@ from writing import ignore
 from dgenfs import Spec
 from dgenfs.api.uploading import upload_directory, upload_file
 from dgenfs.machine.libraries import MissingLibraryError
-from dgenfs.machine.s3_session import time_of
+from dgenfs.machine.s3_times import time_of
 from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
 from dgenfs.machine.stores import CLIENTS, is_url, open_store, protocol_of
 from dgenfs.names.catalog import Directory, File
