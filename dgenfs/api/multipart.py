@@ -7,7 +7,7 @@ import asyncio
 import functools
 import logging
 import threading
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 
 from dgenfs.machine.requests import Requests
 from dgenfs.machine.store_errors import MissingObjectError, StoreError, translated
@@ -27,24 +27,37 @@ class Multipart:
     """
 
     def __init__(self, store: Store, parts: int) -> None:
-        """Ask the store for it; ``begin`` waits for the answer."""
+        """Prepare to ask the store for it."""
         self.parts = parts
         self._store = store
         bucket, key, _ = store.fs.split_path(store.path)
         self._names = {"Bucket": bucket, "Key": key}
         self._tags: dict[int, str] = {}
         self._lock = threading.Lock()
-        asked = store.fs._call_s3("create_multipart_upload", **self._names)
-        self._begun = asyncio.run_coroutine_threadsafe(asked, store.fs.loop)
+        self._asked = False
+        self._begun: Future[str] = Future()
 
     def begin(self) -> None:
-        """Wait until parts may be sent.
+        """Ask the store, and wait until parts may be sent.
 
         Raises:
             StoreError: the store does not take it.
         """
+        self._asked = True
+        # An interrupt may come before we have what this returns.
+        asyncio.run_coroutine_threadsafe(self._ask(), self._store.fs.loop)
         with translated(self._store.url):
-            self._names["UploadId"] = self._begun.result()["UploadId"]
+            self._names["UploadId"] = self._begun.result()
+
+    async def _ask(self) -> None:
+        try:
+            answer = await self._store.fs._call_s3("create_multipart_upload", **self._names)
+        except Exception as error:
+            if not self._begun.cancelled():
+                self._begun.set_exception(error)
+        else:
+            if not self._begun.cancelled():
+                self._begun.set_result(answer["UploadId"])
 
     def put(self, number: int, body: bytearray, requests: Requests) -> bool:
         """Send part ``number``, from 0, and make the object with the last one; return whether."""
@@ -61,18 +74,20 @@ class Multipart:
         return True
 
     @property
-    def begun(self) -> bool:
-        """Whether the store has answered."""
+    def answered(self) -> bool:
+        """Whether the store has answered what it was asked."""
         return self._begun.done()
 
     def abort(self) -> None:
         """Have the store forget it; for who waits for none of its parts any more."""
+        if not self._asked:
+            return
         # Who is interrupted in ``begin`` does not know yet what the store made.
         wait([self._begun], ANSWER_SECONDS)
         if self._begun.cancel():
             log.warning("%s: no answer: parts of it may stay in the store", self._store.url)
         elif self._begun.exception() is None:
-            names = {**self._names, "UploadId": self._begun.result()["UploadId"]}
+            names = {**self._names, "UploadId": self._begun.result()}
             try:
                 with translated(self._store.url):
                     self._store.fs.call_s3("abort_multipart_upload", **names)

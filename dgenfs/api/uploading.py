@@ -183,7 +183,7 @@ class _Uploads:
                 for _ in in_order(pool, 2 * self._threads, call, tasks, self._stop):
                     pass
         finally:
-            for multipart in sorted(self._multiparts, key=lambda one: not one.begun):
+            for multipart in sorted(self._multiparts, key=lambda one: not one.answered):
                 multipart.abort()
 
     def _stop(self) -> None:
